@@ -1,0 +1,62 @@
+"""The errors a user can mend, each with the exit code of its command."""
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+EXIT_DONE = 0
+EXIT_INPUT = 2
+EXIT_STORAGE = 74
+EXIT_RESTART = 75
+
+
+class HyenaError(Exception):
+    """An error whose one-line message names the value, the place and the remedy."""
+
+    exit_code = 1
+
+
+class InputError(HyenaError):
+    """What the user gave cannot be used; nothing was changed."""
+
+    exit_code = EXIT_INPUT
+
+
+class StorageError(HyenaError):
+    """The storage failed; what was written before is intact."""
+
+    exit_code = EXIT_STORAGE
+
+
+FULL_STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+
+
+def report(error: HyenaError) -> int:
+    """Print `error` as one line on stderr and return its exit code."""
+    message = " ".join(str(error).split())
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    return error.exit_code
+
+
+def guarded(main: Callable[[], int | None]) -> int:
+    """Run `main` and turn the errors of this module, and those of full storage, into exit codes."""
+    try:
+        return main() or EXIT_DONE
+    except HyenaError as error:
+        return report(error)
+    except OSError as error:
+        if error.errno not in FULL_STORAGE:
+            raise
+        where = f" at {error.filename}" if error.filename else ""
+        reason = os.strerror(error.errno)
+        return report(StorageError(f"storage failed{where}: {reason}; free space or choose another disk"))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def run_command(main: Callable[[], int | None]) -> NoReturn:
+    """Run the `main` of a command line tool and exit with its code."""
+    sys.exit(guarded(main))

@@ -1,0 +1,1 @@
+"""Operators: one folder each, the plain reference beside the fast paths."""

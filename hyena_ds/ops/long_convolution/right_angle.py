@@ -1,0 +1,148 @@
+"""The long convolution without zero padding: an N-point complex FFT of a signal twisted by a right angle.
+
+The product of two real sequences modulo x^N - i holds the first N terms of their linear convolution in its real part
+and the tail in its imaginary part. Twisting by w^n, w = exp(i pi / 2N), makes that product a circular one. The
+derivation, the adjoints and what it costs stand in docs/convolution.md.
+"""
+
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+# Complex elements that one chunk of channels may hold: on a GPU enough to fill it, on a CPU what its caches hold.
+GPU_CHUNK_ELEMENTS = 2**25
+CPU_CHUNK_ELEMENTS = 2**18
+
+
+@lru_cache(maxsize=64)
+def fast_length(length: int) -> int:
+    """The least 2^a 3^b 5^c 7^d that is not below `length`; FFT libraries are fast at these."""
+    best = 1 << max(length - 1, 0).bit_length()
+    sevens = 1
+    while sevens < best:
+        fives = sevens
+        while fives < best:
+            threes = fives
+            while threes < best:
+                twos = threes
+                while twos < length:
+                    twos *= 2
+                best = min(best, twos)
+                threes *= 3
+            fives *= 5
+        sevens *= 7
+    return best
+
+
+@lru_cache(maxsize=8)
+def _twist(points: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """w^n for n < points, computed in float64: complex [points]."""
+    angle = torch.arange(points, dtype=torch.float64, device=device) * (torch.pi / (2 * points))
+    return torch.polar(torch.ones_like(angle), angle).to(dtype)
+
+
+def _spectrum(sequence: Tensor, twist: Tensor) -> Tensor:
+    """The twisted FFT of real [..., L]: complex [..., N]."""
+    return torch.fft.fft(sequence * twist[: sequence.shape[-1]], n=twist.shape[0])
+
+
+def _sequence(spectrum: Tensor, twist: Tensor, length: int) -> Tensor:
+    """The real part of the untwisted inverse FFT, cut to `length`: real [..., L]."""
+    twisted = torch.fft.ifft(spectrum)[..., :length]
+    twist = twist[:length]
+    return torch.addcmul(twisted.real * twist.real, twisted.imag, twist.imag)
+
+
+def _channel_chunks(signal: Tensor, points: int) -> list[slice]:
+    budget = GPU_CHUNK_ELEMENTS if signal.is_cuda else CPU_CHUNK_ELEMENTS
+    batch, channels, _ = signal.shape
+    width = max(1, budget // (batch * points))
+    return [slice(first, min(first + width, channels)) for first in range(0, channels, width)]
+
+
+def _twist_for(signal: Tensor, filter: Tensor) -> Tensor:
+    exact = torch.float64 in (signal.dtype, filter.dtype)
+    dtype = torch.complex128 if exact else torch.complex64
+    return _twist(fast_length(signal.shape[-1]), dtype, signal.device)
+
+
+class RightAngleConvolution(torch.autograd.Function):
+    """Saves its inputs alone; both directions walk over chunks of channels, which bounds the peak memory."""
+
+    @staticmethod
+    def forward(ctx: Any, signal: Tensor, filter: Tensor, bias: Tensor, bidirectional: bool) -> Tensor:
+        ctx.save_for_backward(signal, filter, bias)
+        ctx.bidirectional = bidirectional
+        twist = _twist_for(signal, filter)
+        output = torch.empty(signal.shape, dtype=signal.dtype, device=signal.device)
+        for channels in _channel_chunks(signal, twist.shape[0]):
+            chunk = signal[:, channels].to(twist.real.dtype)
+            result = _convolve(chunk, _transfer(filter[channels], twist, bidirectional), twist)
+            result.addcmul_(_direct_weight(filter, bias, channels, bidirectional), chunk)
+            output[:, channels] = result
+        return output
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
+        signal, filter, bias = ctx.saved_tensors
+        (output_gradient,) = gradients
+        twist = _twist_for(signal, filter)
+        need_signal, need_filter, need_bias, _ = ctx.needs_input_grad
+        signal_gradient = torch.empty_like(output_gradient, dtype=signal.dtype) if need_signal else None
+        filter_gradient = torch.empty_like(filter) if need_filter else None
+        bias_gradient = torch.empty_like(bias) if need_bias else None
+        for channels in _channel_chunks(signal, twist.shape[0]):
+            received = output_gradient[:, channels].to(twist.real.dtype)
+            spectrum = _spectrum(received, twist)
+            chunk = signal[:, channels].to(twist.real.dtype)
+            weight = (received * chunk).sum(dim=(0, 2))
+            if bias_gradient is not None:
+                bias_gradient[channels] = weight
+            if filter_gradient is not None:
+                taps = _correlate(_spectrum(chunk, twist), spectrum, twist, filter.shape[-1], ctx.bidirectional)
+                if ctx.bidirectional:
+                    taps[:, 0] -= weight
+                filter_gradient[channels] = taps
+            if signal_gradient is not None:
+                transfer = _transfer(filter[channels], twist, ctx.bidirectional)
+                result = _sequence(spectrum.mul_(transfer.conj()), twist, signal.shape[-1])
+                result.addcmul_(_direct_weight(filter, bias, channels, ctx.bidirectional), received)
+                signal_gradient[:, channels] = result
+        return signal_gradient, filter_gradient, bias_gradient, None
+
+
+def _transfer(filter: Tensor, twist: Tensor, bidirectional: bool) -> Tensor:
+    """What the signal's spectrum is multiplied by: the filter's, or for both directions twice its real part."""
+    spectrum = _spectrum(filter.to(twist.real.dtype), twist)
+    return (2 * spectrum.real).to(twist.dtype) if bidirectional else spectrum
+
+
+def _direct_weight(filter: Tensor, bias: Tensor, channels: slice, bidirectional: bool) -> Tensor:
+    """The weight [D, 1] of the signal itself; tap 0, met in both directions, is taken off once."""
+    weight = bias[channels] - filter[channels, 0] if bidirectional else bias[channels]
+    return weight[:, None].to(filter.dtype)
+
+
+def _convolve(chunk: Tensor, transfer: Tensor, twist: Tensor) -> Tensor:
+    return _sequence(_spectrum(chunk, twist).mul_(transfer), twist, chunk.shape[-1])
+
+
+def _correlate(signal: Tensor, received: Tensor, twist: Tensor, length: int, bidirectional: bool) -> Tensor:
+    """The filter's gradient from the two spectra [B, D, N], summed over the batch: real [D, length]."""
+    product = (signal.conj() * received).sum(dim=0)
+    if bidirectional:
+        product = (2 * product.real).to(twist.dtype)
+    return _sequence(product, twist, length)
+
+
+def right_angle_convolution(signal: Tensor, filter: Tensor, bias: Tensor, *, bidirectional: bool = False) -> Tensor:
+    """As `direct_convolution`, in O(L log L): computed in float32, or float64 where an input is, whatever the signal.
+
+    Memory beyond inputs and output is a fixed budget a chunk of channels; the backward pass recomputes all spectra.
+    """
+    output: Tensor = RightAngleConvolution.apply(signal, filter, bias, bidirectional)
+    return output
