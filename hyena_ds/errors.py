@@ -16,6 +16,7 @@ class HyenaError(Exception):
     """An error whose one-line message names the value, the place and the remedy."""
 
     exit_code = 1
+    rank: int | None = None  # the only rank that met it; None: every rank meets it alike
 
 
 class InputError(HyenaError):
@@ -33,19 +34,21 @@ class StorageError(HyenaError):
 FULL_STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 
 
-def report(error: HyenaError) -> int:
-    """Print `error` as one line on stderr and return its exit code."""
+def report(error: HyenaError, *, speaks: bool = True) -> int:
+    """Print `error` as one line on stderr, unless another process `speaks` for all, and return its exit code."""
     message = " ".join(str(error).split())
-    print(f"error: {message}", file=sys.stderr, flush=True)
+    place = "" if error.rank is None else f"rank {error.rank}: "
+    if speaks or error.rank is not None:
+        print(f"error: {place}{message}", file=sys.stderr, flush=True)
     return error.exit_code
 
 
-def guarded(main: Callable[[], int | None]) -> int:
+def guarded(main: Callable[[], int | None], *, speaks: bool = True) -> int:
     """Run `main` and turn the errors of this module, and those of full storage, into exit codes."""
     try:
         return main() or EXIT_DONE
     except HyenaError as error:
-        return report(error)
+        return report(error, speaks=speaks)
     except OSError as error:
         if error.errno not in FULL_STORAGE:
             raise
@@ -57,6 +60,6 @@ def guarded(main: Callable[[], int | None]) -> int:
         return 130
 
 
-def run_command(main: Callable[[], int | None]) -> NoReturn:
-    """Run the `main` of a command line tool and exit with its code."""
-    sys.exit(guarded(main))
+def run_command(main: Callable[[], int | None], *, speaks: bool = True) -> NoReturn:
+    """Run the `main` of a command line tool and exit with its code; one rank of many `speaks` for all."""
+    sys.exit(guarded(main, speaks=speaks))

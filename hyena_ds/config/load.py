@@ -1,6 +1,7 @@
 """Config files: one safe YAML file a run, overridden by `section.key=value`, checked against a type."""
 
 import difflib
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -129,8 +130,10 @@ def _explain(error: ValidationError, config_type: type[BaseModel], place: str) -
 
 def build_config(values: dict[str, Any], config_type: type[ConfigType], place: str) -> ConfigType:
     """`values` as `config_type`; raises InputError with the dotted path, the bad value and the remedy."""
+    # In JSON mode strict types still take a mapping for a section and a list for a tuple.
+    text = json.dumps(values, default=str)
     try:
-        return config_type.model_validate(values)
+        return config_type.model_validate_json(text)
     except ValidationError as error:
         raise InputError(_explain(error, config_type, place)) from None
 

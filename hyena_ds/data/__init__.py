@@ -1,0 +1,1 @@
+"""The order and the batches of training windows, read at random from shards."""

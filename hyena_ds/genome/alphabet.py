@@ -39,7 +39,8 @@ _COMPLEMENT = _complement_table()
 def encode(sequence: bytes | np.ndarray) -> np.ndarray:
     """Token ids, uint8, of ASCII bases of either case; other characters become [UNK]."""
     raw = np.frombuffer(sequence, dtype=np.uint8) if isinstance(sequence, bytes) else sequence
-    return _ENCODE[raw]
+    tokens: np.ndarray = _ENCODE[raw]
+    return tokens
 
 
 def decode(tokens: np.ndarray) -> str:
@@ -50,4 +51,5 @@ def decode(tokens: np.ndarray) -> str:
 
 def reverse_complement(tokens: np.ndarray) -> np.ndarray:
     """The opposite strand of uint8 token ids along the last axis; N and special tokens stay."""
-    return _COMPLEMENT[tokens[..., ::-1]]
+    opposite: np.ndarray = _COMPLEMENT[tokens[..., ::-1]]
+    return opposite

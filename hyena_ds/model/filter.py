@@ -28,9 +28,11 @@ class PositionalFeatures(nn.Module):
     def __init__(self, l_max: int, emb_dim: int) -> None:
         super().__init__()
         bands = (emb_dim - 1) // 2
-        t = torch.linspace(0, 1, l_max, dtype=torch.float64)[None, :, None]
-        frequency = torch.linspace(1e-4, bands - 1, bands, dtype=torch.float64)
-        angle = torch.arange(l_max, dtype=torch.float64)[None, :, None] * (2 * math.pi / l_max) * frequency
+        device = torch.get_default_device()  # by name: transformers makes linspace alone default to the CPU
+        t = torch.linspace(0, 1, l_max, dtype=torch.float64, device=device)[None, :, None]
+        frequency = torch.linspace(1e-4, bands - 1, bands, dtype=torch.float64, device=device)
+        position = torch.arange(l_max, dtype=torch.float64, device=device)[None, :, None]
+        angle = position * (2 * math.pi / l_max) * frequency
         self.register_buffer("z", torch.cat([t, angle.cos(), -angle.sin()], dim=-1).float())
         self.register_buffer("t", t.float())
 

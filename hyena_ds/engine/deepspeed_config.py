@@ -1,0 +1,38 @@
+"""DeepSpeed's dictionary, generated from typed config with every key that matters written out.
+
+DeepSpeed ignores keys it does not know and clips at 1.0 where nothing is said, so nothing is written by hand.
+"""
+
+from typing import Any
+
+from hyena_ds.engine.config import EngineConfig, OptimizerConfig
+
+NEVER = 2**62
+
+
+def deepspeed_dictionary(
+    engine: EngineConfig, optimizer: OptimizerConfig, *, bf16: bool, data_parallel_size: int
+) -> dict[str, Any]:
+    """The config of `deepspeed.initialize`; batch sizes are nominal, since accumulation is the caller's."""
+    return {
+        "train_batch_size": data_parallel_size,
+        "train_micro_batch_size_per_gpu": 1,
+        "gradient_accumulation_steps": 1,
+        "gradient_clipping": optimizer.gradient_clipping,
+        "prescale_gradients": False,
+        "communication_data_type": "fp32",
+        "fp16": {"enabled": False},
+        "bf16": {"enabled": False},
+        # An empty list keeps gradients and stage 3's gathers in fp32; the default would send them in bf16.
+        "torch_autocast": {"enabled": bf16, "dtype": "bfloat16", "lower_precision_safe_modules": []},
+        "zero_optimization": {
+            "stage": engine.zero_stage,
+            "contiguous_gradients": True,
+            "overlap_comm": False,
+            "reduce_scatter": True,
+            "stage3_param_persistence_threshold": engine.parameter_persistence_threshold,
+        },
+        "zero_allow_untested_optimizer": False,
+        "steps_per_print": NEVER,
+        "wall_clock_breakdown": False,
+    }

@@ -1,0 +1,54 @@
+"""The process group: started through DeepSpeed, used for the loop's few numbers, ended without an abort."""
+
+import gc
+import logging
+
+import deepspeed
+import torch
+from deepspeed.ops import __compatible_ops__ as compatible_ops
+from torch import Tensor
+
+from hyena_ds.parallel.environment import ProcessEnvironment, publish
+
+
+def start(environment: ProcessEnvironment) -> torch.device:
+    """Join the process group, NCCL on GPUs and gloo on CPUs; returns this rank's device."""
+    logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
+    compatible_ops["deepspeed_shm_comm"] = False  # an inference operator that would be compiled at every first start
+    publish(environment)
+    on_gpu = torch.cuda.is_available()
+    device = torch.device("cuda", environment.local_rank) if on_gpu else torch.device("cpu")
+    if on_gpu:
+        torch.cuda.set_device(device)
+    backend = "nccl" if on_gpu else "gloo"
+    deepspeed.init_distributed(dist_backend=backend, auto_mpi_discovery=False, verbose=False)
+    return device
+
+
+def _communication_device() -> torch.device:
+    on_gpu = torch.distributed.get_backend() == "nccl"
+    return torch.device("cuda", torch.cuda.current_device()) if on_gpu else torch.device("cpu")
+
+
+def sum_over_ranks(values: Tensor) -> Tensor:
+    """The sum of a CPU tensor over all ranks, on the CPU."""
+    total = values.to(_communication_device(), copy=True)
+    deepspeed.comm.all_reduce(total)
+    return total.cpu()
+
+
+def any_rank(flag: bool) -> bool:
+    """Whether `flag` is set on any rank."""
+    return bool(sum_over_ranks(torch.tensor(int(flag))))
+
+
+def barrier() -> None:
+    """Wait for all ranks."""
+    sum_over_ranks(torch.zeros(1))
+
+
+def leave() -> None:
+    """Leave the process group; with gloo an engine that outlives it aborts the process at exit."""
+    gc.collect()
+    if deepspeed.comm.is_initialized():
+        deepspeed.comm.destroy_process_group()

@@ -1,0 +1,162 @@
+"""One optimizer step on DeepSpeed, exact at any world size, accumulation and ZeRO stage."""
+
+import math
+import resource
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import deepspeed
+import torch
+from deepspeed.utils import safe_get_full_grad
+from torch import Tensor, nn
+
+from hyena_ds.engine.config import EngineConfig, OptimizerConfig
+from hyena_ds.engine.deepspeed_config import deepspeed_dictionary
+from hyena_ds.engine.distributed import sum_over_ranks
+from hyena_ds.engine.optimizer import build_optimizer, learning_rate_factor
+from hyena_ds.parallel.dimensions import ParallelDimensions
+
+MicroBatch = TypeVar("MicroBatch")
+
+# Dense bf16 operations a second by the vendor's data sheets.
+PEAK_FLOPS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "V100": 125e12}
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """A completed step, the same numbers on every rank; `grad_norm` is the one before clipping.
+
+    A `skipped` step met a gradient that is not finite and changed nothing.
+    """
+
+    loss: float
+    grad_norm: float
+    learning_rate: float
+    skipped: bool
+
+
+class TrainingEngine:
+    """A model under DeepSpeed ZeRO with AdamW.
+
+    Args:
+        model: its parameters and buffers are moved to `device`; load weights before.
+        total_steps: of the whole run, for the learning rate.
+        is_filter_parameter: tells the parameters of the optimizer group without weight decay.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        dimensions: ParallelDimensions,
+        engine: EngineConfig,
+        optimizer: OptimizerConfig,
+        total_steps: int,
+        is_filter_parameter: Callable[[str], bool],
+        device: torch.device,
+    ) -> None:
+        self.device, self.zero_stage = device, engine.zero_stage
+        self.bf16 = engine.precision == "bf16" or (engine.precision == "auto" and device.type == "cuda")
+        self._dimensions, self._optimizer_config, self._total_steps = dimensions, optimizer, total_steps
+        self.parameters = dict(model.named_parameters())
+        dictionary = deepspeed_dictionary(
+            engine, optimizer, bf16=self.bf16, data_parallel_size=dimensions.data_parallel_size
+        )
+        model.to(device)
+        client = build_optimizer(model, optimizer, is_filter_parameter, fused=device.type == "cuda")
+        self.module: Any
+        self.module, self.optimizer, _, _ = deepspeed.initialize(
+            model=model, optimizer=client, config=dictionary, dist_init_required=False
+        )
+
+    def train_step(
+        self,
+        micro_batches: Sequence[MicroBatch],
+        loss_function: Callable[[nn.Module, MicroBatch], Tensor],
+        *,
+        valid_targets: int,
+        step: int,
+    ) -> StepResult:
+        """Step `step` (from 0) on this rank's micro-batches, as many on every rank.
+
+        `loss_function` returns the sum of the losses of a micro-batch's targets; `valid_targets` counts those of all
+        micro-batches of all ranks, so that the loss is their mean however the step is split.
+        """
+        self.accumulate(micro_batches, loss_function, valid_targets=valid_targets)
+        loss = float(sum_over_ranks(self._local_loss)) / max(valid_targets, 1)
+        rate = self._set_learning_rate(step)
+        norm = self._step()
+        return StepResult(loss, norm, rate, skipped=not math.isfinite(norm))
+
+    def accumulate(
+        self,
+        micro_batches: Sequence[MicroBatch],
+        loss_function: Callable[[nn.Module, MicroBatch], Tensor],
+        *,
+        valid_targets: int,
+    ) -> None:
+        """Forward and backward of all micro-batches; leaves the reduced gradients in place."""
+        self.module.train()
+        # DeepSpeed averages gradients over the data-parallel ranks; the loss is a sum over them.
+        scale = self._dimensions.data_parallel_size / max(valid_targets, 1)
+        self._local_loss = torch.zeros((), dtype=torch.float64)
+        for number, micro_batch in enumerate(micro_batches):
+            self.module.set_gradient_accumulation_boundary(number == len(micro_batches) - 1)
+            total = loss_function(self.module, micro_batch)
+            self.module.backward(total * scale, scale_wrt_gas=False)
+            self._local_loss = self._local_loss + total.detach().double().to("cpu", non_blocking=False)
+
+    def _set_learning_rate(self, step: int) -> float:
+        factor = learning_rate_factor(step, self._total_steps, self._optimizer_config)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * factor
+        return self._optimizer_config.learning_rate * factor
+
+    def _step(self) -> float:
+        """Clip and apply the gradients where they are finite; returns their norm, or infinity."""
+        if self.zero_stage == 0:
+            norm = self._gradient_norm()
+            if not math.isfinite(norm):
+                self.module.zero_grad()
+                self.optimizer.zero_grad()
+                return math.inf
+            self.module.step()
+            return norm
+        self.module.step()
+        norm = float(self.module.get_global_grad_norm())
+        return norm if math.isfinite(norm) and norm >= 0 else math.inf
+
+    def _gradient_norm(self) -> float:
+        gradients = [parameter.grad for parameter in self.parameters.values() if parameter.grad is not None]
+        return float(torch.nn.utils.get_total_norm(gradients))
+
+    def full_gradients(self) -> dict[str, Tensor]:
+        """The gradients that `accumulate` left, whole, on every rank."""
+        return {name: safe_get_full_grad(parameter).clone() for name, parameter in self.parameters.items()}
+
+    @torch.no_grad()
+    def evaluate(self, *inputs: Tensor) -> Tensor:
+        """The model's output without dropout or gradients; every rank must call it equally often at ZeRO 3."""
+        self.module.eval()
+        output: Tensor = self.module(*inputs)
+        return output
+
+    @property
+    def peak_flops(self) -> float | None:
+        """Dense bf16 operations a second of this device, where it is a known GPU."""
+        if self.device.type != "cuda":
+            return None
+        name = torch.cuda.get_device_name(self.device)
+        return next((peak for key, peak in PEAK_FLOPS.items() if key in name), None)
+
+    def peak_memory_gib(self) -> float:
+        """The most memory used so far: allocated on the GPU, resident on a CPU."""
+        if self.device.type == "cuda":
+            return float(torch.cuda.max_memory_allocated(self.device)) / 2**30
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+    def close(self) -> None:
+        """Release DeepSpeed's hooks and buffers; the engine is of no use afterwards."""
+        self.module.destroy()
+        del self.module, self.optimizer, self.parameters

@@ -1,0 +1,178 @@
+"""Indexed access to FASTA files, plain or compressed, through pyfaidx and an index of our own making."""
+
+import gzip
+import hashlib
+import os
+import zlib
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import pyfaidx
+
+from hyena_ds.errors import InputError
+from hyena_ds.genome.interval import Interval
+from hyena_ds.genome.scan import BLOCK_BYTES, FastaScan, scan_blocks
+
+GZIP_MAGIC = b"\x1f\x8b"
+COMPRESSED_SUFFIXES = (".gz", ".bgz")
+
+Say = Callable[[str], None]
+Advance = Callable[[int], None]
+Blocks = Generator[bytes, None, None]
+
+
+@dataclass(frozen=True)
+class Fasta:
+    """A scanned FASTA file: `plain` holds its uncompressed bytes, `index` the .fai that this project wrote."""
+
+    path: Path
+    plain: Path
+    index: Path
+    scan: FastaScan
+
+
+def is_gzip(path: Path) -> bool:
+    """Whether the file begins as gzip (bgzip is gzip too), whatever its name says."""
+    with path.open("rb") as file:
+        return file.read(2) == GZIP_MAGIC
+
+
+def bare_name(path: Path) -> str:
+    """The file name without its FASTA and compression suffixes: `hg38.fa.gz` is `hg38`."""
+    name = path.name
+    for suffix in COMPRESSED_SUFFIXES:
+        name = name.removesuffix(suffix)
+    for suffix in (".fa", ".fasta", ".fna", ".ffn", ".fas"):
+        name = name.removesuffix(suffix)
+    return name
+
+
+def _blocks(path: Path, advance: Advance) -> Blocks:
+    with path.open("rb") as file:
+        while block := file.read(BLOCK_BYTES):
+            advance(len(block))
+            yield block
+
+
+def _decompressed(path: Path, advance: Advance) -> Blocks:
+    position = 0
+    try:
+        with path.open("rb") as compressed, gzip.GzipFile(fileobj=compressed) as file:
+            while block := file.read(BLOCK_BYTES):
+                before, position = position, compressed.tell()
+                advance(position - before)
+                yield block
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(f"{path} is damaged gzip ({error}); fetch it again") from None
+
+
+def _copied(blocks: Blocks, target: Path) -> Blocks:
+    """Pass `blocks` on while writing them to `target`, which appears only when all have arrived."""
+    aside = target.with_name(f"{target.name}.{os.getpid()}")
+    try:
+        with aside.open("wb") as file:
+            for block in blocks:
+                file.write(block)
+                yield block
+        aside.replace(target)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _cache_key(path: Path) -> str:
+    state = path.stat()
+    identity = f"{path.resolve()}\n{state.st_size}\n{state.st_mtime_ns}"
+    return f"{bare_name(path)}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+
+
+def index_text(scan: FastaScan) -> str:
+    """The .fai of a scanned file: name, bases, offset, bases a line, bytes a line."""
+    rows = (
+        f"{sequence.name}\t{sequence.length}\t{sequence.offset}\t{sequence.line_bases}\t{sequence.line_width}\n"
+        for sequence in scan.sequences
+    )
+    return "".join(rows)
+
+
+def _check_given_index(path: Path, true_text: str, index: Path, say: Say) -> None:
+    given = path.with_name(path.name + ".fai")
+    if not given.is_file() or given.read_text(errors="replace").split() == true_text.split():
+        return
+    say(f"{given} does not describe {path.name}; it is left alone and {index} is used instead")
+
+
+def _check_readable(path: Path) -> None:
+    if not path.is_file():
+        raise InputError(f"no FASTA file at {path}")
+    try:
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except PermissionError:
+        raise InputError(f"{path} cannot be read; check its permissions") from None
+    if path.suffix in COMPRESSED_SUFFIXES and not empty and not is_gzip(path):
+        raise InputError(f"{path} is named {path.suffix} but is not gzip; rename it or fetch it again")
+    if empty:
+        raise InputError(f"{path} is empty; give a FASTA file with at least one sequence")
+
+
+def _plain(path: Path, cache: Path, say: Say, advance: Advance) -> tuple[Path, Blocks]:
+    """Where the uncompressed bytes of `path` are, or will be when the blocks that bring them have been read."""
+    if not is_gzip(path):
+        return path, _blocks(path, advance)
+    plain = cache / f"{_cache_key(path)}.fa"
+    if plain.is_file():
+        return plain, _blocks(plain, lambda amount: None)
+    say(f"{path.name} is compressed: a plain copy is kept at {plain}; delete it when no more shards are made of it")
+    return plain, _copied(_decompressed(path, advance), plain)
+
+
+def _write_aside(text: str, target: Path) -> None:
+    aside = target.with_name(f"{target.name}.{os.getpid()}")
+    aside.write_text(text, encoding="utf-8")
+    aside.replace(target)
+
+
+def open_fasta(path: Path, cache: Path, say: Say, advance: Advance = lambda amount: None) -> Fasta:
+    """Scan the FASTA file at `path` and index it in the `cache` directory; nothing is written beside `path`.
+
+    gzip and bgzip files get a decompressed copy in `cache`, found again while path, size and time stay the same.
+    `say` takes one line for each thing the user should know, `advance` the bytes of `path` as they are read. Raises
+    InputError where the file cannot be used.
+    """
+    _check_readable(path)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except (PermissionError, FileExistsError, NotADirectoryError) as error:
+        raise InputError(f"cache {cache} cannot be made ({error.strerror}); choose another with --cache") from None
+    plain, blocks = _plain(path, cache, say, advance)
+    with closing(blocks):
+        scan = scan_blocks(blocks, str(path))
+    index, text = cache / f"{_cache_key(path)}.fai", index_text(scan)
+    _write_aside(text, index)
+    _check_given_index(path, text, index, say)
+    return Fasta(path, plain, index, scan)
+
+
+class FastaReader:
+    """Random access to the bases of a scanned file; use it in a `with` statement."""
+
+    def __init__(self, fasta: Fasta) -> None:
+        self._faidx = pyfaidx.Faidx(
+            str(fasta.plain), indexname=str(fasta.index), as_raw=True, build_index=False, strict_bounds=True
+        )
+
+    def __enter__(self) -> "FastaReader":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._faidx.close()
+
+    def bases(self, interval: Interval) -> bytes:
+        """The characters of `interval` as the file writes them, soft-masking and ambiguity codes included."""
+        text: str = self._faidx.fetch(interval.sequence, interval.start + 1, interval.end)
+        return text.encode("ascii")

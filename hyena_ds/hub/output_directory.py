@@ -1,0 +1,38 @@
+"""Directories that are complete or absent."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hyena_ds.errors import InputError
+from hyena_ds.hub.public_config import CONFIG_NAME
+
+
+def check_output(output: Path, *, overwrite: bool) -> None:
+    """Raises InputError where `output` exists, unless `overwrite` is set and it is an exported model."""
+    if output.exists() and not overwrite:
+        raise InputError(f"{output} exists; choose another --output, or replace an export with --overwrite")
+    if output.exists() and not (output.is_dir() and (output / CONFIG_NAME).is_file()):
+        raise InputError(f"{output} is no exported model, so --overwrite leaves it alone; choose another --output")
+
+
+@contextmanager
+def new_directory(output: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """A directory beside `output` that takes its name when the block ends well, and vanishes when it does not.
+
+    Raises InputError as `check_output` does.
+    """
+    check_output(output, overwrite=overwrite)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    workplace = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+    aside, replaced = workplace / "new", workplace / "old"
+    try:
+        aside.mkdir()
+        yield aside
+        if output.exists():
+            output.rename(replaced)
+        aside.rename(output)
+    finally:
+        shutil.rmtree(workplace, ignore_errors=True)

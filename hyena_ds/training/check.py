@@ -1,0 +1,84 @@
+"""All checks of a run that need no step: its stages, its shards, its ranks."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from hyena_ds.data.plan import StepPlan
+from hyena_ds.data.shards import ShardReader
+from hyena_ds.data.windows import WindowSet
+from hyena_ds.errors import InputError
+from hyena_ds.genome.index import ShardIndex, read_index
+from hyena_ds.model.language_model import HyenaLanguageModel
+from hyena_ds.model.parameters import count_parameters
+from hyena_ds.parallel.dimensions import ParallelDimensions
+from hyena_ds.parallel.environment import ProcessEnvironment
+from hyena_ds.training.config import RunConfig
+from hyena_ds.training.stages import Schedule, Stage, plan_stages
+
+
+@dataclass(frozen=True)
+class CheckedRun:
+    """A run that can start: what its config means on this many processes and these shards."""
+
+    config: RunConfig
+    environment: ProcessEnvironment
+    dimensions: ParallelDimensions
+    schedule: Schedule
+    index: ShardIndex
+    shards: ShardReader
+
+    @property
+    def directory(self) -> Path:
+        return Path(self.config.run_directory)
+
+    def step_plan(self, stage: Stage) -> StepPlan:
+        """How the samples of this stage's steps are shared by ranks and micro-batches."""
+        return StepPlan(
+            samples=stage.samples,
+            data_parallel_size=self.dimensions.data_parallel_size,
+            micro_batch=stage.micro_batch,
+            length=stage.length,
+        )
+
+    def summary(self) -> str:
+        """What will happen, one line a stage."""
+        with torch.device("meta"):
+            model = HyenaLanguageModel(self.config.model)
+        lines = [
+            f"model: {count_parameters(model):,} parameters, l_max {self.config.model.l_max:,} tokens",
+            f"data: {self.config.data.directory}, {self.index.bases('train'):,} training bases",
+            f"ranks: {self.dimensions.world_size}, all data parallel",
+        ]
+        for stage in self.schedule.stages:
+            lines.append(
+                f"stage {stage.number}: {stage.steps:,} steps of {stage.samples:,} windows of {stage.length:,} bases, "
+                f"{self.step_plan(stage).accumulation} micro-batches a rank"
+            )
+        return "\n".join(lines)
+
+
+def check_run(config: RunConfig, environment: ProcessEnvironment) -> CheckedRun:
+    """Raises InputError at the first thing that would stop the run later."""
+    directory = Path(config.data.directory)
+    index = read_index(directory)
+    checked = CheckedRun(
+        config=config,
+        environment=environment,
+        dimensions=ParallelDimensions(environment.world_size, config.parallel.sequence_parallel_size),
+        schedule=plan_stages(config.stages, config.batch.tokens_per_step),
+        index=index,
+        shards=ShardReader(directory, index),
+    )
+    for stage in checked.schedule.stages:
+        checked.step_plan(stage)
+        if len(WindowSet(index, "train", stage.length)) == 0:
+            raise InputError(
+                f"{directory} has no window with a base in its train split; shard it again with a larger train fraction"
+            )
+    if config.validation.windows and not index.splits.get(config.validation.split):
+        raise InputError(
+            f"{directory} has no {config.validation.split} split; shard it with one, or set validation.windows=0"
+        )
+    return checked

@@ -1,0 +1,128 @@
+"""Pretraining from a config to a finished run directory; the order of events is the order of lines."""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hyena_ds.data.batch import inputs_and_targets, valid_targets
+from hyena_ds.engine.distributed import any_rank
+from hyena_ds.engine.engine import StepResult
+from hyena_ds.errors import EXIT_DONE, EXIT_RESTART, HyenaError
+from hyena_ds.model.dropout import dropout_keys
+from hyena_ds.model.flops import training_flops
+from hyena_ds.parallel.environment import ProcessEnvironment
+from hyena_ds.training.config import RunConfig
+from hyena_ds.training.loss import token_loss_sum
+from hyena_ds.training.check import check_run
+from hyena_ds.training.run import Run, open_run
+from hyena_ds.training.signals import StopRequest
+from hyena_ds.training.stages import Stage
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """uint8 tokens [B, L + 1] on the host and the global numbers of their samples [B]."""
+
+    tokens: Tensor
+    samples: Tensor
+
+
+def pretrain(
+    config: RunConfig, environment: ProcessEnvironment, *, dry_run: bool = False, stop_after_steps: int | None = None
+) -> int:
+    """Train until the stages are done, a signal comes, or `stop_after_steps` steps are completed in all.
+
+    Returns the exit code: 0 done, 75 stopped by a signal with everything saved.
+    """
+    checked = check_run(config, environment)
+    if environment.is_main:
+        print(checked.summary(), flush=True)
+    if dry_run:
+        if environment.is_main:
+            print("every check passed; without --dry-run the run starts")
+        return EXIT_DONE
+    run = open_run(checked)
+    try:
+        return _train(run, stop_after_steps)
+    except HyenaError as error:
+        error.rank = environment.rank
+        raise
+    finally:
+        run.close()
+
+
+def _train(run: Run, stop_after_steps: int | None) -> int:
+    stop = StopRequest()
+    for stage, done in run.schedule.remaining(run.step):
+        run.progress.say(
+            f"stage {stage.number}: {stage.steps:,} steps of {stage.samples:,} windows of {stage.length:,} bases"
+        )
+        for values in _stage_steps(run, stage, done):
+            run.record(values)
+            if run.validation_due():
+                run.validate()
+            asked_to_stop = any_rank(stop.received is not None)
+            reached = run.step == stop_after_steps
+            if run.checkpoint_due() or asked_to_stop or reached:
+                run.save(stage)
+            if asked_to_stop:
+                run.mark_stopped(stop.received or "a signal on another rank")
+                return EXIT_RESTART
+            if reached:
+                run.progress.say(f"stopped after {run.step:,} steps as asked; the same command goes on from here")
+                return EXIT_DONE
+    run.finish()
+    return EXIT_DONE
+
+
+def _stage_steps(run: Run, stage: Stage, done: int) -> Iterator[dict[str, Any]]:
+    """Train the steps of a stage that are left; yields the metrics of each completed step."""
+    with run.load(stage, done) as loader:
+        for batch in loader:
+            started = time.perf_counter()
+            valid, tokens = run.sum_counts(batch.valid, batch.tokens)
+            micro_batches = [
+                MicroBatch(torch.from_numpy(part), torch.from_numpy(numbers))
+                for part, numbers in zip(batch.micro_batches, batch.samples, strict=True)
+            ]
+            result = run.engine.train_step(
+                micro_batches, _next_token_loss(run, run.step + 1), valid_targets=valid, step=run.step
+            )
+            run.advance(tokens)
+            yield _measured(run, stage, result, tokens, time.perf_counter() - started)
+
+
+def _next_token_loss(run: Run, step: int) -> Any:
+    """The loss function of one step: (module, micro-batch) → summed loss of the local targets."""
+    config, device = run.config, run.engine.device
+
+    def loss(module: nn.Module, micro_batch: MicroBatch) -> Tensor:
+        inputs, targets = inputs_and_targets(micro_batch.tokens.to(device, non_blocking=True).long())
+        keys = dropout_keys(config.seed, step, micro_batch.samples.to(device))
+        logits = module(inputs, dropout_keys=keys)
+        return token_loss_sum(logits, targets, valid_targets(targets, config.data.ignore_n))
+
+    return loss
+
+
+def _measured(run: Run, stage: Stage, result: StepResult, tokens: int, seconds: float) -> dict[str, Any]:
+    flops = training_flops(run.config.model, stage.length, stage.samples)
+    peak = run.engine.peak_flops
+    return {
+        "step": run.step,
+        "stage": stage.number,
+        "length": stage.length,
+        "tokens": run.tokens,
+        "loss": result.loss,
+        "perplexity": math.exp(min(result.loss, 100.0)),
+        "grad_norm": result.grad_norm,
+        "learning_rate": result.learning_rate,
+        "tokens_per_second": tokens / seconds,
+        "peak_memory_gib": run.engine.peak_memory_gib(),
+        "mfu": flops / seconds / (peak * run.environment.world_size) if peak else None,
+    }

@@ -1,0 +1,215 @@
+"""A run in progress: its directory, engine and counters, and what is due at each step."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hyena_ds.config.load import dump_config
+from hyena_ds.data.batch import BatchReader, WindowReader
+from hyena_ds.data.loader import StepLoader
+from hyena_ds.data.stream import open_stream
+from hyena_ds.data.windows import validation_windows
+from hyena_ds.engine.checkpoint import load_optimizer, load_parameters, save_checkpoint
+from hyena_ds.engine.checkpoint_store import Checkpoint, newest_checkpoint, read_checkpoint
+from hyena_ds.engine.distributed import leave, start, sum_over_ranks
+from hyena_ds.engine.engine import TrainingEngine
+from hyena_ds.errors import InputError
+from hyena_ds.model.language_model import HyenaLanguageModel
+from hyena_ds.model.parameters import carried_tables, is_filter_parameter, is_table
+from hyena_ds.training.check import CheckedRun
+from hyena_ds.training.metrics import MetricsWriter
+from hyena_ds.training.progress import Progress
+from hyena_ds.training.stages import Stage
+from hyena_ds.training.validation import report, score_windows
+
+CONFIG_NAME = "config.yaml"
+CHECKPOINTS_NAME = "checkpoints"
+STOP_MARKER = "stopped.json"
+
+
+class Run:
+    """Owns what changes while a run goes on; rank 0 alone writes to its directory."""
+
+    def __init__(
+        self, checked: CheckedRun, engine: TrainingEngine, *, step: int, tokens: int, tables: dict[str, Tensor]
+    ) -> None:
+        self.checked, self.engine = checked, engine
+        self.config, self.environment, self.schedule = checked.config, checked.environment, checked.schedule
+        self.step, self.tokens, self._tables = step, tokens, tables
+        self._started, self._first_step = time.perf_counter(), step
+        is_main = self.environment.is_main
+        self.progress = Progress(
+            shown=is_main,
+            total_steps=self.schedule.total_steps,
+            first_step=step,
+            every_steps=self.config.logging.every_steps,
+        )
+        self._metrics: MetricsWriter | None = None
+        if is_main:
+            checked.directory.mkdir(parents=True, exist_ok=True)
+            (checked.directory / STOP_MARKER).unlink(missing_ok=True)
+            (checked.directory / CONFIG_NAME).write_text(dump_config(self.config), encoding="utf-8")
+            values = self.config.model_dump(mode="json")
+            self._metrics = MetricsWriter(checked.directory, self.config.logging, values, step)
+
+    def record(self, values: dict[str, Any]) -> None:
+        """The metrics of one training step, to the files and the screen."""
+        self._write(values)
+        pace = (time.perf_counter() - self._started) / (self.step - self._first_step)
+        self.progress.step(values, pace * (self.schedule.total_steps - self.step))
+
+    def _write(self, values: dict[str, Any]) -> None:
+        if self._metrics is not None:
+            self._metrics.write(values)
+
+    def _due(self, every_steps: int) -> bool:
+        return self.step % every_steps == 0 or self.step == self.schedule.total_steps
+
+    def load(self, stage: Stage, done: int) -> StepLoader:
+        """The steps of `stage` after the first `done`, read ahead."""
+        checked, config = self.checked, self.config
+        stream = open_stream(
+            checked.index, config.data, length=stage.length, seed=config.seed, stage=stage.number
+        )
+        return StepLoader(
+            BatchReader(checked.shards, stream),
+            checked.step_plan(stage),
+            rank=self.environment.rank,
+            steps=stage.steps,
+            first_step=done,
+            ignore_n=config.data.ignore_n,
+        )
+
+    def sum_counts(self, *counts: int) -> list[int]:
+        """Each count, summed over all ranks."""
+        return [int(total) for total in sum_over_ranks(torch.tensor(counts))]
+
+    def advance(self, tokens: int) -> None:
+        """Count one completed step of `tokens` bases over all ranks."""
+        self.step += 1
+        self.tokens += tokens
+
+    def validation_due(self) -> bool:
+        return self.config.validation.windows > 0 and self._due(self.config.validation.every_steps)
+
+    def checkpoint_due(self) -> bool:
+        return self._due(self.config.checkpoint.every_steps)
+
+    def validate(self) -> None:
+        """Score the fixed windows of every species and record the result."""
+        config, last = self.config, self.schedule.stages[-1]
+        length = config.validation_length
+        batch = max(last.micro_batch * last.length // length, 1)
+        found = validation_windows(self.checked.index, config.validation.split, length, config.validation.windows)
+        scores = {
+            species: score_windows(
+                self.engine.evaluate,
+                WindowReader(self.checked.shards),
+                windows,
+                chosen,
+                dimensions=self.checked.dimensions,
+                rank=self.environment.rank,
+                batch=batch,
+                device=self.engine.device,
+            )
+            for species, (windows, chosen) in found.items()
+        }
+        line = report(self.step, scores)
+        self._write(line)
+        self.progress.say(
+            f"validation at step {self.step:,}: perplexity {line['validation_perplexity']:.4f}, "
+            f"{line['bits_per_base']:.4f} bits a base on {line['windows']:,} windows of {length:,} bases"
+        )
+
+    def save(self, stage: Stage) -> None:
+        """Write a checkpoint of the last completed step."""
+        sample = (self.step - stage.first_step) * stage.samples
+        stream = open_stream(
+            self.checked.index, self.config.data, length=stage.length, seed=self.config.seed, stage=stage.number
+        )
+        cursor = {"stage": stage.number, "epoch": stream.epoch(sample), "sample": sample}
+        save_checkpoint(
+            self.engine,
+            self.checked.directory / CHECKPOINTS_NAME,
+            step=self.step,
+            tables=self._tables,
+            config=dump_config(self.config),
+            progress={"cursor": cursor, "tokens": self.tokens},
+            keep_last=self.config.checkpoint.keep_last,
+            is_main=self.environment.is_main,
+        )
+
+    def mark_stopped(self, reason: str) -> None:
+        """Leave a marker that tells a job script to start the run again."""
+        if self.environment.is_main:
+            marker = {"step": self.step, "reason": reason}
+            (self.checked.directory / STOP_MARKER).write_text(json.dumps(marker) + "\n", encoding="utf-8")
+        self.progress.say(f"stopped by {reason} after step {self.step:,}; everything is saved: start the run again")
+
+    def finish(self) -> None:
+        """Say what can be done with the finished run."""
+        self.progress.say(
+            f"done: {self.step:,} steps, {self.tokens:,} bases. Next: "
+            f"python launch/export.py --checkpoint {self.checked.directory} --output hf/{self.checked.directory.name}"
+        )
+
+    def close(self) -> None:
+        """Close the files and leave the process group."""
+        self.progress.close()
+        if self._metrics is not None:
+            self._metrics.close()
+        self.engine.close()
+        leave()
+
+
+def open_run(checked: CheckedRun) -> Run:
+    """Start the process group, build the model and, where the run directory holds a checkpoint, go on from it."""
+    config, environment = checked.config, checked.environment
+    resumed = _find_checkpoint(checked)
+    device = start(environment)
+    torch.manual_seed(config.seed)
+    model = HyenaLanguageModel(
+        config.model,
+        activation_checkpointing=config.engine.activation_checkpointing,
+        share_tables=resumed is None or not any(is_table(name) for name in resumed.parameters),
+    )
+    if resumed is not None:
+        load_parameters(model, resumed, checked.directory / CHECKPOINTS_NAME)
+    tables = carried_tables(model)
+    engine = TrainingEngine(
+        model,
+        dimensions=checked.dimensions,
+        engine=config.engine,
+        optimizer=config.optimizer,
+        total_steps=checked.schedule.total_steps,
+        is_filter_parameter=is_filter_parameter,
+        device=device,
+    )
+    if resumed is not None:
+        load_optimizer(engine, resumed)
+    step, tokens = (resumed.step, resumed.progress.get("tokens", 0)) if resumed is not None else (0, 0)
+    return Run(checked, engine, step=step, tokens=tokens, tables=tables)
+
+
+def _find_checkpoint(checked: CheckedRun) -> Checkpoint | None:
+    """The newest good checkpoint of the run directory; says which it is and why others were passed over."""
+    directory = checked.directory / CHECKPOINTS_NAME
+    path, passed_over = newest_checkpoint(directory)
+    if checked.environment.is_main:
+        for line in passed_over:
+            print(line, flush=True)
+        if path is not None:
+            print(f"resuming from {path}", flush=True)
+    if path is None:
+        return None
+    checkpoint = read_checkpoint(path)
+    if checkpoint.step > checked.schedule.total_steps:
+        raise InputError(
+            f"{path} is after step {checkpoint.step:,}, the config's stages end at {checked.schedule.total_steps:,}; "
+            "add steps, or choose another run_directory"
+        )
+    return checkpoint

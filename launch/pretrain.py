@@ -1,0 +1,49 @@
+"""Pretrain HyenaDNA: `deepspeed launch/pretrain.py --config configs/1m.yaml [section.key=value ...]`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from hyena_ds.config.load import load_config
+from hyena_ds.errors import run_command
+from hyena_ds.parallel.environment import read_environment
+from hyena_ds.training.config import RunConfig
+from hyena_ds.training.pretrain import pretrain
+
+EXAMPLES = """\
+examples:
+  python launch/pretrain.py --config configs/demo.yaml                 one process, CPU or GPU
+  deepspeed launch/pretrain.py --config configs/1m.yaml                all GPUs of this machine
+  deepspeed --num_accelerators 2 launch/pretrain.py --config configs/demo.yaml engine.zero_stage=2
+  python launch/pretrain.py --config configs/1m.yaml --dry-run         every check, no step
+
+The same command starts a run and resumes it: where run_directory holds checkpoints, the newest good one is taken.
+Any value of the file can be set as section.key=value; stages.0.steps=100 reaches into a list.
+exit codes: 0 done, 2 your input, 74 storage (the run is intact), 75 stopped and saved: start me again.
+"""
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", type=Path, required=True, help="the run's YAML file, such as configs/1k.yaml")
+    parser.add_argument("--dry-run", action="store_true", help="check everything and stop before the first step")
+    parser.add_argument("--stop-after-steps", type=int, metavar="N", help="save and stop once N steps are done")
+    parser.add_argument("--local_rank", type=int, help=argparse.SUPPRESS)  # given by the deepspeed launcher
+    parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="values that replace the file's")
+    return parser.parse_args()
+
+
+def main() -> int:
+    arguments = parse_arguments()
+    config = load_config(arguments.config, RunConfig, arguments.overrides)
+    return pretrain(
+        config, read_environment(), dry_run=arguments.dry_run, stop_after_steps=arguments.stop_after_steps
+    )
+
+
+if __name__ == "__main__":
+    run_command(main)

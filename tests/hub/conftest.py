@@ -1,0 +1,70 @@
+"""Golden cases, and transformers without a network and with a module cache of its own."""
+
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import huggingface_hub.constants
+import pytest
+import transformers.dynamic_module_utils
+import transformers.utils.logging
+from safetensors.torch import load_file
+from torch import Tensor
+
+from hyena_ds.hub.export import export_huggingface
+from hyena_ds.hub.import_weights import import_weights
+
+GOLDEN = Path(__file__).parent.parent / "data/golden"
+PLAIN, CHECKPOINTED = "d64_n2_l258", "d32_n3_l514_checkpointed"
+CASES = (PLAIN, CHECKPOINTED)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Any connection is an error, and remote code is cached in a directory that goes with the tests."""
+    cache = str(tmp_path_factory.mktemp("transformers_modules"))
+
+    def refuse(*arguments: Any) -> NoReturn:
+        raise AssertionError(f"a test of the hub reached for the network: {arguments[1:]}")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(transformers.dynamic_module_utils, "HF_MODULES_CACHE", cache)
+        patch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+        patch.setattr(socket.socket, "connect", refuse)
+        patch.setattr(sys, "path", [*sys.path])
+        transformers.utils.logging.disable_progress_bar()
+        yield
+        transformers.utils.logging.enable_progress_bar()
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """The directory of the golden cases."""
+    return GOLDEN
+
+
+@pytest.fixture(scope="session", params=[(case, shift) for case in CASES for shift in (0.05, 0.0)], ids=str)
+def exported(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, Tensor], float]:
+    """An export of each golden model at both filter shifts, what is expected of it, and the shift."""
+    case, shift = request.param
+    return (
+        export_case(case, shift, tmp_path_factory.mktemp("hf")),
+        load_file(GOLDEN / case / "expected.safetensors"),
+        shift,
+    )
+
+
+@pytest.fixture(scope="session")
+def plain_export(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export_case(PLAIN, 0.05, tmp_path_factory.mktemp("hf"))
+
+
+def export_case(case: str, shift: float, directory: Path) -> Path:
+    model = import_weights(GOLDEN / case / "original/weights.ckpt", filter_shift=shift)
+    output = directory / f"{case}_{shift}"
+    export_huggingface(model.parameters, model.tables, model.config, output)
+    return output
