@@ -27,6 +27,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fasta", type=Path, required=True, help="human chromosome 20, plain or gzip")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results", help="where JSON and PNG go")
+    parser.add_argument("--commit", help="commit of this tree, where it has no repository")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="values for benchmarks/chr20.yaml")
     return parser.parse_args()
 
@@ -80,7 +81,7 @@ def main() -> None:
         "median_tokens_per_second": sorted(line["tokens_per_second"] for line in steps)[len(steps) // 2],
         "peak_memory_gib": max(line["peak_memory_gib"] for line in steps),
         "curve": [line for line in lines if "validation_perplexity" in line],
-        "machine": describe_machine(),
+        "machine": describe_machine(arguments.commit),
     }
     arguments.output.mkdir(parents=True, exist_ok=True)
     (arguments.output / "chr20.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Export a run to a directory that transformers opens: `python launch/export.py --checkpoint runs/1m --output hf/1m`."""
+"""Export a run for transformers: `python launch/export.py --checkpoint runs/1m --output hf/1m`."""
 
 import argparse
 import sys

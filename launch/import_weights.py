@@ -1,4 +1,4 @@
-"""Import published weights: `python launch/import_weights.py --source hyenadna-tiny-1k-seqlen --output runs/imported`."""
+"""Import published weights: `python launch/import_weights.py --source weights.ckpt --output runs/imported`."""
 
 import argparse
 import dataclasses

@@ -25,7 +25,7 @@ class SplitFractions:
 
     def __post_init__(self) -> None:
         shares = (self.train, self.valid, self.test)
-        if min(shares) < 0 or abs(sum(shares) - 1) > 1e-9:
+        if not (min(shares) >= 0 and abs(sum(shares) - 1) <= 1e-9):  # refuses nan too
             shown = ",".join(f"{share:g}" for share in shares)
             raise InputError(f"split fractions {shown} must be at least 0 and sum to 1, as 0.8,0.1,0.1 do")
 

@@ -1,15 +1,17 @@
 """A trained or imported model as a public directory: the Hugging Face form, or the original one."""
 
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from hyena_ds.errors import InputError
+from hyena_ds.errors import InputError, StorageError
 from hyena_ds.hub.import_weights import ORIGINAL_NAME, SAFETENSORS_NAME
 from hyena_ds.hub.key_map import to_huggingface, to_original
 from hyena_ds.hub.model_card import ModelCard, render_card
@@ -60,8 +62,7 @@ def export_huggingface(
         "README.md": render_card(card or ModelCard(), config, output.name),
     }
     with new_directory(output, overwrite=overwrite) as aside:
-        # Bytes come in the order that every public model.safetensors has: by name.
-        save_file({name: _stored(tensor) for name, tensor in state.items()}, aside / SAFETENSORS_NAME, {"format": "pt"})
+        _save_tensors(state, aside / SAFETENSORS_NAME)
         for name, text in documents.items():
             (aside / name).write_text(text, encoding="utf-8")
 
@@ -88,8 +89,10 @@ def export_original(
         checkpoint_mlp=checkpoint_mlp,
     )
     values = original_config(config, checkpoint_mixer=checkpoint_mixer, checkpoint_mlp=checkpoint_mlp)
+    content = io.BytesIO()  # torch's own file writing hides why a disk failed
+    torch.save({"epoch": 0, "global_step": 0, "state_dict": state}, content)
     with new_directory(output, overwrite=overwrite) as aside:
-        torch.save({"epoch": 0, "global_step": 0, "state_dict": state}, aside / ORIGINAL_NAME)
+        (aside / ORIGINAL_NAME).write_bytes(content.getbuffer())
         (aside / CONFIG_NAME).write_text(_json(values), encoding="utf-8")
 
 
@@ -108,6 +111,14 @@ def _whole_state(
     if unknown:
         raise InputError(f"{unknown[0]} is no tensor of a HyenaDNA model of {config.n_layer} layers")
     return {name: given[name] for name in expected}
+
+
+def _save_tensors(state: Mapping[str, Tensor], path: Path) -> None:
+    """The public file: fp32 tensors by name, as safetensors orders them."""
+    try:
+        save_file({name: _stored(tensor) for name, tensor in state.items()}, path, {"format": "pt"})
+    except SafetensorError as error:
+        raise StorageError(f"{path.name} could not be written: {error}; free space or choose another disk") from None
 
 
 def _stored(tensor: Tensor) -> Tensor:

@@ -162,7 +162,8 @@ def render_card(card: ModelCard, config: ModelConfig, name: str) -> str:
 
 def _origin(card: ModelCard) -> str:
     if card.imported_from:
-        return f"Its weights were imported from `{card.imported_from}` and exported by hyena_ds."
+        trained = ", trained further" if card.steps else ""
+        return f"Its weights were imported from `{card.imported_from}`{trained} and exported by hyena_ds."
     return "It was trained and exported by hyena_ds."
 
 
@@ -182,8 +183,9 @@ def _compatibility(config: ModelConfig) -> str:
 def _data(card: ModelCard) -> str:
     if not card.sources:
         return "Not recorded." if card.imported_from is None else "That of the imported weights."
+    before = "" if card.imported_from is None else "After that of the imported weights:\n\n"
     rows = [f"| {source.species} | {source.assembly} | {source.file} | {source.bases:,} |" for source in card.sources]
-    return "\n".join(["| species | assembly | file | bases |", "|---|---|---|---|", *rows])
+    return before + "\n".join(["| species | assembly | file | bases |", "|---|---|---|---|", *rows])
 
 
 def _training(card: ModelCard) -> str:

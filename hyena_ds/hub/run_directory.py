@@ -113,7 +113,7 @@ def _card(checkpoint: Checkpoint, values: dict[str, Any], run_directory: Path) -
         bits_per_base=validation.get("bits_per_base"),
         windows=validation.get("windows"),
         window_length=_window_length(values),
-        run_config=checkpoint.config,
+        run_config=checkpoint.config if checkpoint.step else "",
         imported_from=_origin(run_directory),
     )
 

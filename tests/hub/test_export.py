@@ -1,4 +1,5 @@
 import json
+import resource
 import shutil
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from hyena_ds.errors import InputError
-from hyena_ds.hub import export
+from hyena_ds.errors import EXIT_STORAGE, InputError, guarded
 from hyena_ds.hub.export import export_huggingface, export_original
 from hyena_ds.hub.import_weights import ImportedModel, import_weights
 from hyena_ds.hub.model_card import ModelCard
@@ -141,17 +141,17 @@ def test_overwrite_never_replaces_what_is_no_export(imported: ImportedModel, tmp
     assert (tmp_path / "home/thesis.tex").read_text() == "kept"
 
 
-def test_a_failure_leaves_nothing_half_written(
-    imported: ImportedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    export_huggingface(imported.parameters, imported.tables, imported.config, tmp_path / "old")
-    monkeypatch.setattr(export, "save_file", full)
-    for output in ("new", "old"):
-        with pytest.raises(OSError, match="No space left"):
-            export_huggingface(imported.parameters, imported.tables, imported.config, tmp_path / output, overwrite=True)
+@pytest.mark.parametrize("write", [export_huggingface, export_original])
+def test_a_full_disk_leaves_nothing_half_written(write: Any, imported: ImportedModel, tmp_path: Path) -> None:
+    model = (imported.parameters, imported.tables, imported.config)
+    export_huggingface(*model, tmp_path / "old")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        for output in ("new", "old"):
+            assert guarded(lambda output=output: write(*model, tmp_path / output, overwrite=True)) == EXIT_STORAGE
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
     assert import_weights(tmp_path / "old").config == imported.config
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hyena_ds.hub import modeling_source as generator
-from hyena_ds.hub.modeling_source import MODEL_SOURCES, module_body, modeling_source
+from hyena_ds.hub.modeling_source import MODEL_SOURCES, modeling_source, module_body
 
 
 def test_the_file_stands_alone() -> None:
