@@ -13,7 +13,7 @@ from hyena_ds.genome.progress import Progress
 from hyena_ds.genome.ranks import MpiRanks, OneRank, Ranks
 from hyena_ds.genome.shard import scan_genomes, shard_planned, to_stderr
 from hyena_ds.genome.splits import DEFAULT_FRACTIONS, parse_fractions
-from hyena_ds.genome.summary import closing_summary, window_reports
+from hyena_ds.genome.summary import closing_summary
 from hyena_ds.parallel.environment import read_environment
 
 DEFAULT_SHARES = ",".join(f"{share:g}" for share in DEFAULT_FRACTIONS)
@@ -26,6 +26,7 @@ EXAMPLES = """examples:
 
 
 def build_parser() -> argparse.ArgumentParser:
+    """The options of this command."""
     parser = argparse.ArgumentParser(
         prog="python -m preprocessing.shard",
         description=__doc__,
@@ -123,8 +124,7 @@ def shard(options: argparse.Namespace, ranks: Ranks) -> None:
             plan, genomes, options.output, overwrite=options.overwrite, ranks=ranks, advance=progress.advance
         )
     if first:
-        reports = window_reports(genomes, options.length, plan.resolved_policy)
-        print(closing_summary(index, genomes, reports, str(options.output), time.monotonic() - started))
+        print(closing_summary(index, genomes, options.length, str(options.output), time.monotonic() - started))
 
 
 def _shard_under_mpi(options: argparse.Namespace, ranks: MpiRanks) -> None:
@@ -139,6 +139,7 @@ def _shard_under_mpi(options: argparse.Namespace, ranks: MpiRanks) -> None:
 
 
 def main() -> None:
+    """Run the command alone or as one rank of an MPI job."""
     options = build_parser().parse_args()
     environment = read_environment()
     if environment.world_size > 1:

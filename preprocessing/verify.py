@@ -12,6 +12,7 @@ from hyena_ds.genome.verify import verify_shards
 
 
 def main() -> None:
+    """Run the command; raises InputError at the first lie."""
     parser = argparse.ArgumentParser(prog="python -m preprocessing.verify", description=__doc__)
     parser.add_argument("directory", type=Path, help="shard directory, as preprocessing.shard made it")
     directory = parser.parse_args().directory
@@ -22,6 +23,7 @@ def main() -> None:
     size = sum(shard.bytes for shard in index.shards) / 2**20
     seconds = time.monotonic() - started
     print(f"{directory}: {len(index.shards):,} shards, {bases:,} bases, {size:,.1f} MiB hold true, {seconds:.1f} s")
+    print(f"next: deepspeed launch/pretrain.py --config configs/1k.yaml data.directory={directory}")
 
 
 if __name__ == "__main__":

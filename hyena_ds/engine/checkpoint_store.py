@@ -159,7 +159,7 @@ def newest_checkpoint(directory: Path) -> tuple[Path | None, list[str]]:
 
     Raises InputError where checkpoints exist and none is good, so that no run starts over silently.
     """
-    passed_over = []
+    passed_over: list[str] = []
     for path in reversed(list_checkpoints(directory)):
         flaw = find_flaw(path)
         if flaw is None:

@@ -83,11 +83,8 @@ class TrainingEngine:
         `loss_function` returns the sum of the losses of a micro-batch's targets; `valid_targets` counts those of all
         micro-batches of all ranks, so that the loss is their mean however the step is split.
         """
-        self.accumulate(micro_batches, loss_function, valid_targets=valid_targets)
-        loss = float(sum_over_ranks(self._local_loss)) / max(valid_targets, 1)
-        rate = self._set_learning_rate(step)
-        norm = self._step()
-        return StepResult(loss, norm, rate, skipped=not math.isfinite(norm))
+        local_loss = self.accumulate(micro_batches, loss_function, valid_targets=valid_targets)
+        return self.apply(local_loss, valid_targets=valid_targets, step=step)
 
     def accumulate(
         self,
@@ -95,17 +92,25 @@ class TrainingEngine:
         loss_function: Callable[[nn.Module, MicroBatch], Tensor],
         *,
         valid_targets: int,
-    ) -> None:
-        """Forward and backward of all micro-batches; leaves the reduced gradients in place."""
+    ) -> Tensor:
+        """Forward and backward of all micro-batches: leaves the reduced gradients, returns this rank's summed loss."""
         self.module.train()
         # DeepSpeed averages gradients over the data-parallel ranks; the loss is a sum over them.
         scale = self._dimensions.data_parallel_size / max(valid_targets, 1)
-        self._local_loss = torch.zeros((), dtype=torch.float64)
+        local_loss = torch.zeros((), dtype=torch.float64, device=self.device)
         for number, micro_batch in enumerate(micro_batches):
             self.module.set_gradient_accumulation_boundary(number == len(micro_batches) - 1)
             total = loss_function(self.module, micro_batch)
             self.module.backward(total * scale, scale_wrt_gas=False)
-            self._local_loss = self._local_loss + total.detach().double().to("cpu", non_blocking=False)
+            local_loss += total.detach()
+        return local_loss
+
+    def apply(self, local_loss: Tensor, *, valid_targets: int, step: int) -> StepResult:
+        """Clip the accumulated gradients and update the parameters."""
+        loss = float(sum_over_ranks(local_loss)) / max(valid_targets, 1)
+        rate = self._set_learning_rate(step)
+        norm = self._update()
+        return StepResult(loss, norm, rate, skipped=not math.isfinite(norm))
 
     def _set_learning_rate(self, step: int) -> float:
         factor = learning_rate_factor(step, self._total_steps, self._optimizer_config)
@@ -113,7 +118,7 @@ class TrainingEngine:
             group["lr"] = group["peak"] * factor
         return self._optimizer_config.learning_rate * factor
 
-    def _step(self) -> float:
+    def _update(self) -> float:
         """Clip and apply the gradients where they are finite; returns their norm, or infinity."""
         if self.zero_stage == 0:
             norm = self._gradient_norm()

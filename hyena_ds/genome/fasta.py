@@ -12,7 +12,7 @@ from types import TracebackType
 
 import pyfaidx
 
-from hyena_ds.errors import InputError
+from hyena_ds.errors import FULL_STORAGE, InputError
 from hyena_ds.genome.interval import Interval
 from hyena_ds.genome.scan import BLOCK_BYTES, FastaScan, scan_blocks
 
@@ -145,7 +145,9 @@ def open_fasta(path: Path, cache: Path, say: Say, advance: Advance = lambda amou
     _check_readable(path)
     try:
         cache.mkdir(parents=True, exist_ok=True)
-    except (PermissionError, FileExistsError, NotADirectoryError) as error:
+    except OSError as error:
+        if error.errno in FULL_STORAGE:
+            raise
         raise InputError(f"cache {cache} cannot be made ({error.strerror}); choose another with --cache") from None
     plain, blocks = _plain(path, cache, say, advance)
     with closing(blocks):

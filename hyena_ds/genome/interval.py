@@ -41,15 +41,14 @@ class Interval:
             raise InputError(f"{self} ends beyond {self.sequence}, which has {sequence_length:,} bases")
 
     def resized(self, length: int, sequence_length: int) -> "Interval":
-        """The window of the published recipe: centred and extended, or cut to the first `length` bases.
+        """The window of `length` bases on the same centre: extended on both sides, or cut on both sides.
 
-        The left side gets the smaller half of an odd extension. At an end of the sequence the window is cut,
-        not shifted, so it may be shorter than `length`. Source: HyenaDNA, `hg38_dataset.py`.
+        The right side takes the odd base of an extension. Beyond an end of the sequence the window is shifted
+        inside; it is shorter than `length` only where the sequence is. This is the window that `hyena_ds/data` reads
+        under policy extend; the published code keeps the first bases of a longer interval and cuts at the ends.
         """
         self.check_within(sequence_length)
-        missing = length - self.length
-        if missing <= 0:
-            return Interval(self.sequence, self.start, self.start + length)
-        left = missing // 2
-        start, end = self.start - left, self.end + missing - left
-        return Interval(self.sequence, max(0, start), min(end, sequence_length))
+        spare = self.length - length
+        start = self.start + spare // 2 if spare > 0 else self.start - (-spare // 2)
+        start = min(max(start, 0), max(sequence_length - length, 0))
+        return Interval(self.sequence, start, min(start + length, sequence_length))

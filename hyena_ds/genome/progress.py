@@ -37,4 +37,4 @@ class Progress:
         self._bar.update(amount)
         if self._milestones and before * MILESTONES // self._total < self._done * MILESTONES // self._total:
             share = self._done / self._total
-            print(f"{self._title}: {share:.0%} of {self._total:,} {self._unit}", file=sys.stderr, flush=True)
+            print(f"{self._title}: {share:.0%} of {self._total:,} {self._unit.strip()}", file=sys.stderr, flush=True)

@@ -3,40 +3,17 @@
 from collections.abc import Iterable, Sequence
 
 from hyena_ds.genome.index import ShardIndex
-from hyena_ds.genome.interval import Interval
 from hyena_ds.genome.plan import PlannedGenome
-from hyena_ds.genome.splits import SPLITS, Splits
-from hyena_ds.genome.windows import Policy, WindowReport, report_windows
+from hyena_ds.genome.splits import SPLITS
+from hyena_ds.genome.windows import report_windows
 
 MEBIBYTE = 2**20
 
 
-def _together(genomes: Sequence[PlannedGenome]) -> tuple[Splits, dict[str, int]]:
-    """The splits and sequence lengths of all genomes, under names that tell the genomes apart."""
-    splits: Splits = {split: [] for split in SPLITS}
-    lengths: dict[str, int] = {}
-    for number, planned in enumerate(genomes):
-        lengths |= {f"{number}:{name}": length for name, length in planned.lengths.items()}
-        for split in SPLITS:
-            splits[split] += [
-                Interval(f"{number}:{interval.sequence}", interval.start, interval.end)
-                for interval in planned.splits[split]
-            ]
-    return splits, lengths
-
-
-def window_reports(
-    genomes: Sequence[PlannedGenome], window_lengths: Iterable[int], policy: Policy
-) -> tuple[WindowReport, ...]:
-    """Windows per split and bases shared between splits: as given, then at each length, over all genomes."""
-    splits, lengths = _together(genomes)
-    return tuple(report_windows(splits, length, policy, lengths) for length in (None, *window_lengths))
-
-
-def window_lines(reports: Iterable[WindowReport]) -> list[str]:
-    """One line for each report; lengths that were not asked for say only what the splits share."""
+def window_lines(index: ShardIndex, window_lengths: Iterable[int]) -> list[str]:
+    """What the splits share as given, then windows and sharing at each length that will be used."""
     lines = []
-    for report in reports:
+    for report in (report_windows(index, length) for length in (None, *window_lengths)):
         place = "as given" if report.length is None else f"at {report.length:,} bases"
         pairs = [(*pair, bases) for pair, bases in report.shared.items() if bases]
         shared = [f"{left} and {right} share {bases:,} bases" for left, right, bases in pairs]
@@ -70,7 +47,7 @@ def genome_lines(genomes: Sequence[PlannedGenome]) -> list[str]:
 def closing_summary(
     index: ShardIndex,
     genomes: Sequence[PlannedGenome],
-    reports: Iterable[WindowReport],
+    window_lengths: Iterable[int],
     place: str,
     seconds: float,
 ) -> str:
@@ -82,7 +59,7 @@ def closing_summary(
         f"{place}: {len(index.shards):,} shards, {records:,} records, {size / MEBIBYTE:,.1f} MiB, {seconds:.1f} s",
         *genome_lines(genomes),
         f"  bases by split: {shown}; policy {index.policy}",
-        *window_lines(reports),
+        *window_lines(index, window_lengths),
         f"next: python -m preprocessing.verify {place}",
     ]
     return "\n".join(lines)

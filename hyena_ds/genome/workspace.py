@@ -4,14 +4,14 @@ import os
 import shutil
 from pathlib import Path
 
-from hyena_ds.errors import InputError
+from hyena_ds.errors import FULL_STORAGE, InputError
 from hyena_ds.genome.index import INDEX_NAME
 
 
 def partial_directory(output: Path) -> Path:
     """Where the shards of `output` are built: on the same file system, hidden beside it."""
-    absolute = output.absolute()
-    return absolute.with_name(f".{absolute.name}.partial")
+    place = output.resolve()
+    return place.with_name(f".{place.name}.partial")
 
 
 def check_output(output: Path, overwrite: bool) -> None:
@@ -36,7 +36,9 @@ def make_partial(output: Path, overwrite: bool) -> Path:
         if partial.exists():
             shutil.rmtree(partial)
         partial.mkdir(parents=True)
-    except (PermissionError, NotADirectoryError) as error:
+    except OSError as error:
+        if error.errno in FULL_STORAGE:
+            raise
         raise InputError(f"{partial.parent} cannot be written ({error.strerror}); name another output") from None
     return partial
 
@@ -52,7 +54,7 @@ def sync(path: Path) -> None:
 
 def publish(partial: Path, output: Path) -> None:
     """Rename the finished `partial` to `output`, in place of what was there."""
-    output = output.absolute()
+    output = output.resolve()
     sync(partial)
     replaced = output.with_name(f".{output.name}.replaced")
     if replaced.exists():

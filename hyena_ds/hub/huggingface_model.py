@@ -59,10 +59,10 @@ class HyenaDNAPreTrainedModel(PreTrainedModel):
     config_class = HyenaConfig
     base_model_prefix = "hyena"
     main_input_name = "input_ids"
-    _no_split_modules = ["Block"]
-    _keys_to_ignore_on_load_unexpected = [r"^lm_head\.", r"^score\."]
+    _no_split_modules = ["Block"]  # noqa: RUF012
+    _keys_to_ignore_on_load_unexpected = [r"^lm_head\.", r"^score\."]  # noqa: RUF012
     # sin(10 x) turns bf16 rounding into errors of up to 100 % of the filter.
-    _keep_in_fp32_modules_strict = ["filter_fn"]
+    _keep_in_fp32_modules_strict = ["filter_fn"]  # noqa: RUF012
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -143,12 +143,12 @@ class HyenaDNAModel(HyenaDNAPreTrainedModel):
 class HyenaDNAForCausalLM(HyenaDNAPreTrainedModel, GenerationMixin):
     """The pretrained model with its next-base head; it generates without a cache."""
 
-    _tied_weights_keys = {"lm_head.weight": "hyena.backbone.embeddings.word_embeddings.weight"}
-
     def __init__(self, config: HyenaConfig, **others: Any) -> None:
         super().__init__(config, **others)
         self.hyena = HyenaDNAModel(config)
         self.lm_head = nn.Linear(config.d_model, EMBEDDING_ROWS, bias=False)
+        # Tied where config.tie_word_embeddings asks for it; published files have two copies.
+        self._tied_weights_keys = {"lm_head.weight": "hyena.backbone.embeddings.word_embeddings.weight"}
         self.post_init()
 
     @classmethod

@@ -122,7 +122,11 @@ def _state_dict(value: Any, weights: Path) -> dict[str, StoredTensor]:
     state = value.get("state_dict", value) if isinstance(value, dict) else None
     if not isinstance(state, dict):
         raise InputError(f"{weights} holds no state_dict; a Lightning checkpoint has one")
-    return {name: stored for name, stored in state.items() if isinstance(stored, StoredTensor) and type(name) is str}
+    tensors = {name: stored for name, stored in state.items() if isinstance(stored, StoredTensor) and type(name) is str}
+    # Tied tensors share bytes; a file that names the same bytes a thousand times would fill the memory.
+    if sum(stored.bytes for stored in tensors.values()) > 2 * weights.stat().st_size:
+        raise InputError(f"{weights} claims tensors of more than twice its own size; download it again")
+    return tensors
 
 
 def _checked(state: dict[str, Tensor], config: ModelConfig, place: str) -> dict[str, Tensor]:

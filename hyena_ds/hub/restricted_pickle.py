@@ -10,7 +10,8 @@ import math
 import pickle
 import pickletools
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -34,9 +35,12 @@ _STORAGE_TYPES = {
     "BoolStorage": torch.bool,
 }
 _ENCRYPTED = 0x1
+# What zipfile and pickle raise on bytes that are not what they should be.
+_ZIP_DAMAGE = (zipfile.BadZipFile, EOFError, NotImplementedError, ValueError)
+_PICKLE_DAMAGE = (pickle.UnpicklingError, EOFError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
-class _Refusal(Exception):
+class _RefusedError(Exception):
     """What is wrong with the file, as the middle of a sentence."""
 
 
@@ -49,6 +53,10 @@ class StoredTensor:
     offset: int
     size: tuple[int, ...]
     stride: tuple[int, ...]
+
+    @property
+    def bytes(self) -> int:
+        return math.prod(self.size) * self.dtype.itemsize
 
 
 @dataclass(frozen=True)
@@ -93,7 +101,7 @@ class _Rebuild:
         return self._function(*arguments)
 
     def __setstate__(self, state: Any) -> None:
-        raise _Refusal("it alters a function of torch")
+        raise _RefusedError("it alters a function of torch")
 
 
 def _whole(*numbers: Any) -> bool:
@@ -104,12 +112,14 @@ def _rebuild_tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) 
     """As torch._utils._rebuild_tensor_v2, with the tensor's extent checked against its storage."""
     shaped = isinstance(size, tuple) and isinstance(stride, tuple) and len(size) == len(stride)
     if not (isinstance(storage, _Storage) and shaped and _whole(offset, *size, *stride)):
-        raise _Refusal("it holds a malformed tensor")
+        raise _RefusedError("it holds a malformed tensor")
     last = offset + sum((count - 1) * step for count, step in zip(size, stride, strict=True))
     elements = math.prod(size)
     # Steps of 0 would make a terabyte out of one number.
     if elements and (last >= storage.elements or elements > storage.elements):
-        raise _Refusal(f"a tensor {list(size)} does not fit storage {storage.key!r} of {storage.elements:,} numbers")
+        raise _RefusedError(
+            f"a tensor {list(size)} does not fit storage {storage.key!r} of {storage.elements:,} numbers"
+        )
     return StoredTensor(storage.key, storage.dtype, offset, size, stride)
 
 
@@ -142,7 +152,7 @@ class _RestrictedUnpickler(pickle.Unpickler):
         match pid:
             case ("storage", torch.dtype() as dtype, str(key), _, int(elements)):
                 return self._archive.storage(key, dtype, elements)
-        raise _Refusal("it refers to something that is no tensor storage")
+        raise _RefusedError("it refers to something that is no tensor storage")
 
 
 class TorchArchive:
@@ -170,17 +180,19 @@ class TorchArchive:
         self._zip.close()
 
     def read(self, stored: StoredTensor) -> Tensor:
-        """The tensor in its own dtype, contiguous, in memory of its own."""
+        """The tensor in its own dtype, contiguous, in memory of its own; InputError where its bytes are damaged."""
         if 0 in stored.size:
             return torch.empty(stored.size, dtype=stored.dtype)
-        flat = torch.frombuffer(bytearray(self._member(f"data/{stored.storage}")), dtype=stored.dtype)
+        with self._refusals():
+            content = self._member(f"data/{stored.storage}")
+        flat = torch.frombuffer(bytearray(content), dtype=stored.dtype)
         return flat.as_strided(stored.size, stored.stride, stored.offset).clone(memory_format=torch.contiguous_format)
 
     def storage(self, key: str, dtype: torch.dtype, elements: int) -> _Storage:
         """The storage that a pickle claims to have; refused where its bytes are not in the file."""
         size = self._entry(f"data/{key}").file_size
         if elements * dtype.itemsize != size:
-            raise _Refusal(f"storage {key!r} claims {elements:,} numbers of {dtype} in {size:,} bytes")
+            raise _RefusedError(f"storage {key!r} claims {elements:,} numbers of {dtype} in {size:,} bytes")
         return _Storage(key, dtype, elements)
 
     def _open(self) -> zipfile.ZipFile:
@@ -188,57 +200,62 @@ class TorchArchive:
             raise InputError(f"no checkpoint file at {self._path}")
         try:
             return zipfile.ZipFile(self._path)
-        except zipfile.BadZipFile:
+        except _ZIP_DAMAGE:
             raise InputError(
                 f"{self._path} is no torch checkpoint in zip format (damaged, or written before torch 1.6); "
                 "download it again, or save it again with a newer torch"
             ) from None
 
-    def _load(self) -> tuple[Any, tuple[str, ...]]:
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
         try:
+            yield
+        except _RefusedError as refusal:
+            raise InputError(f"{self._path} cannot be read as a checkpoint: {refusal}") from None
+
+    def _load(self) -> tuple[Any, tuple[str, ...]]:
+        with self._refusals():
             self._root = self._find_root()
             self._check_sizes()
             program = self._member("data.pkl")
-            _check_program(program)
             unpickler = _RestrictedUnpickler(self, io.BytesIO(program))
-            return unpickler.load(), tuple(sorted(unpickler.stubbed))
-        except _Refusal as refusal:
-            raise InputError(f"{self._path} cannot be read as a checkpoint: {refusal}") from None
-        except (pickle.UnpicklingError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError) as error:
-            raise InputError(f"{self._path} holds a malformed pickle ({error}); download it again") from None
+            try:
+                _check_program(program)
+                return unpickler.load(), tuple(sorted(unpickler.stubbed))
+            except _PICKLE_DAMAGE as error:
+                raise _RefusedError(f"its pickle is malformed ({error}); download it again") from None
 
     def _find_root(self) -> str:
         roots = [name.removesuffix("data.pkl") for name in self._zip.namelist() if name.endswith("/data.pkl")]
         if len(roots) != 1:
-            raise _Refusal("it has no single data.pkl; torch.save writes one")
+            raise _RefusedError("it has no single data.pkl; torch.save writes one")
         return roots[0]
 
     def _check_sizes(self) -> None:
         """Members are stored plainly and do not overlap, so nothing read is larger than the file."""
-        entries = self._zip.infolist()
+        entries, size = self._zip.infolist(), self._path.stat().st_size
         if any(entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & _ENCRYPTED for entry in entries):
-            raise _Refusal("its members are compressed or encrypted; torch.save stores them plainly")
-        if sum(entry.file_size for entry in entries) > self._path.stat().st_size:
-            raise _Refusal("its members claim more bytes than the file has")
-        order = f"{self._root}byteorder"
-        if order in self._zip.namelist() and self._zip.read(order) != b"little":
-            raise _Refusal("it was written on a big-endian machine")
+            raise _RefusedError("its members are compressed or encrypted; torch.save stores them plainly")
+        if any(entry.header_offset < 0 for entry in entries) or sum(entry.file_size for entry in entries) > size:
+            raise _RefusedError("its members claim more bytes than the file has; download it again")
+        if f"{self._root}byteorder" in self._zip.namelist() and self._member("byteorder") != b"little":
+            raise _RefusedError("it was written on a big-endian machine; save it again on another")
 
     def _entry(self, name: str) -> zipfile.ZipInfo:
         try:
             return self._zip.getinfo(self._root + name)
         except KeyError:
-            raise _Refusal(f"its member {name!r} is missing") from None
+            raise _RefusedError(f"its member {name!r} is missing") from None
 
     def _member(self, name: str) -> bytes:
         try:
             return self._zip.read(self._entry(name))
-        except (zipfile.BadZipFile, EOFError) as error:
-            raise InputError(f"{self._path} is damaged at {name} ({error}); download it again") from None
+        except _ZIP_DAMAGE as error:
+            raise _RefusedError(f"it is damaged at {name} ({error}); download it again") from None
 
 
 def _check_program(program: bytes) -> None:
     """Refuse lengths and memo numbers beyond the program itself: the unpickler allocates before it reads."""
     for opcode, argument, _ in pickletools.genops(program):
-        if "PUT" in opcode.name and int(argument or 0) > len(program):
-            raise _Refusal("it numbers more objects than it has")
+        if ("PUT" in opcode.name or opcode.name == "FRAME") and int(argument or 0) > len(program):
+            raise _RefusedError("its pickle claims more than it holds; download it again")

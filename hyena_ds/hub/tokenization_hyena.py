@@ -6,6 +6,16 @@ from transformers import PreTrainedTokenizer
 
 SPECIAL_TOKENS = ("[CLS]", "[SEP]", "[BOS]", "[MASK]", "[PAD]", "[RESERVED]", "[UNK]")
 BASES = ("A", "C", "G", "T", "N")
+# [RESERVED] has no role in transformers.
+ROLES = {
+    "bos_token": "[BOS]",
+    "cls_token": "[CLS]",
+    "eos_token": "[SEP]",
+    "mask_token": "[MASK]",
+    "pad_token": "[PAD]",
+    "sep_token": "[SEP]",
+    "unk_token": "[UNK]",
+}
 
 
 class HyenaDNATokenizer(PreTrainedTokenizer):
@@ -17,20 +27,13 @@ class HyenaDNATokenizer(PreTrainedTokenizer):
         padding_side: the published default is left; the attention mask makes both sides give one result.
     """
 
-    model_input_names = ["input_ids", "attention_mask"]
+    model_input_names = ["input_ids", "attention_mask"]  # noqa: RUF012
 
     def __init__(
         self,
         model_max_length: int = 1026,
         do_upper_case: bool = True,
         padding_side: str = "left",
-        bos_token: str = "[BOS]",
-        eos_token: str = "[SEP]",
-        sep_token: str = "[SEP]",
-        cls_token: str = "[CLS]",
-        pad_token: str = "[PAD]",
-        mask_token: str = "[MASK]",
-        unk_token: str = "[UNK]",
         **others: Any,
     ) -> None:
         self.do_upper_case = do_upper_case
@@ -40,14 +43,7 @@ class HyenaDNATokenizer(PreTrainedTokenizer):
             model_max_length=model_max_length,
             do_upper_case=do_upper_case,
             padding_side=padding_side,
-            bos_token=bos_token,
-            eos_token=eos_token,
-            sep_token=sep_token,
-            cls_token=cls_token,
-            pad_token=pad_token,
-            mask_token=mask_token,
-            unk_token=unk_token,
-            **others,
+            **(ROLES | others),
         )
 
     @property

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from hyena_ds.model.block import ActivationCheckpointing, Block, normalised, add_residual
+from hyena_ds.model.block import ActivationCheckpointing, Block, add_residual, normalised
 from hyena_ds.model.config import ModelConfig
 from hyena_ds.model.dropout import Dropout
 from hyena_ds.model.filter import PositionalFeatures
@@ -66,7 +66,8 @@ class HyenaBackbone(nn.Module):
         self, input_ids: Tensor, attention_mask: Tensor | None = None, dropout_keys: Tensor | None = None
     ) -> Tensor:
         """Hidden states [B, L, D] after the final norm."""
-        last = embedded = self.embeddings(input_ids)
+        embedded: Tensor = self.embeddings(input_ids)
+        last = embedded
         for last in self.hidden_states(embedded, attention_mask, dropout_keys):
             pass  # one state alive at a time
         return last

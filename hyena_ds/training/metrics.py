@@ -45,12 +45,12 @@ class MetricsWriter:
     """Appends one line a training step or validation; used by rank 0 alone."""
 
     def __init__(self, run_directory: Path, config: LoggingConfig, run_config: dict[str, Any], step: int) -> None:
+        self._wandb = _start_wandb(config, run_directory, run_config) if config.wandb_project else None
         rewind_metrics(run_directory, step)
         self._file = (run_directory / METRICS_NAME).open("a", encoding="utf-8", buffering=1)
         self._tensorboard: SummaryWriter | None = None
         if config.tensorboard:
-            self._tensorboard = SummaryWriter(str(run_directory / "tensorboard"), purge_step=step + 1)  # type: ignore[no-untyped-call]
-        self._wandb = _start_wandb(config, run_directory, run_config) if config.wandb_project else None
+            self._tensorboard = SummaryWriter(str(run_directory / "tensorboard"), purge_step=step + 1)
 
     def write(self, values: dict[str, Any]) -> None:
         """One line; `values` holds `step`."""
@@ -58,14 +58,14 @@ class MetricsWriter:
         numbers = {name: value for name, value in values.items() if isinstance(value, int | float) and name != "step"}
         if self._tensorboard is not None:
             for name, value in numbers.items():
-                self._tensorboard.add_scalar(name, value, values["step"])  # type: ignore[no-untyped-call]
+                self._tensorboard.add_scalar(name, value, values["step"])
         if self._wandb is not None:
             self._wandb.log(numbers, step=values["step"])
 
     def close(self) -> None:
         self._file.close()
         if self._tensorboard is not None:
-            self._tensorboard.close()  # type: ignore[no-untyped-call]
+            self._tensorboard.close()
         if self._wandb is not None:
             self._wandb.finish()
 

@@ -16,9 +16,9 @@ from hyena_ds.errors import EXIT_DONE, EXIT_RESTART, HyenaError
 from hyena_ds.model.dropout import dropout_keys
 from hyena_ds.model.flops import training_flops
 from hyena_ds.parallel.environment import ProcessEnvironment
+from hyena_ds.training.check import check_run
 from hyena_ds.training.config import RunConfig
 from hyena_ds.training.loss import token_loss_sum
-from hyena_ds.training.check import check_run
 from hyena_ds.training.run import Run, open_run
 from hyena_ds.training.signals import StopRequest
 from hyena_ds.training.stages import Stage

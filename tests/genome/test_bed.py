@@ -18,7 +18,9 @@ def bed(tmp_path, text: str):
 
 
 def test_four_columns_name_the_split(tmp_path):
-    path = bed(tmp_path, "chr1\t0\t10\ttrain\nchr1\t20\t30\tvalid\n2\t5\t9\ttest\nMT\t0\t60\tval\nchr1\t1\t2\tVALIDATION\n")
+    path = bed(
+        tmp_path, "chr1\t0\t10\ttrain\nchr1\t20\t30\tvalid\n2\t5\t9\ttest\nMT\t0\t60\tval\nchr1\t1\t2\tVALIDATION\n"
+    )
     placed = place_bed(path, LENGTHS)
     assert [(line.interval, line.split) for line in placed] == [
         (Interval("chr1", 0, 10), "train"),
@@ -39,7 +41,8 @@ def test_more_columns_are_left_alone(tmp_path):
 
 
 def test_headers_comments_blanks_and_crlf_are_tolerated(tmp_path):
-    text = "\ufeff#made by hand\r\ntrack name=x\r\nbrowser position chr1\r\n\r\nchrom\tstart\tend\tsplit\r\nchr1\t0\t10\ttest\r\n"
+    header = ["\ufeff#made by hand", "track name=x", "browser position chr1", "", "chrom\tstart\tend\tsplit"]
+    text = "\r\n".join([*header, "chr1\t0\t10\ttest", ""])
     (line,) = read_bed(bed(tmp_path, text))
     assert (line.number, line.interval, line.split) == (6, Interval("chr1", 0, 10), "test")
 

@@ -108,7 +108,13 @@ def test_nothing_at_all_is_refused():
 @pytest.mark.parametrize("block", [1, 3, 2**20])
 @pytest.mark.parametrize(
     "content",
-    [b">c\nACGT\nACG\nACGT\n", b">c\nACG\nACGT\n", b">c\nAC\n\nAC\n", b">c\nACGT\nACG\nACGT", b">c\nACGT\r\nACGT\nACGT\n"],
+    [
+        b">c\nACGT\nACG\nACGT\n",
+        b">c\nACG\nACGT\n",
+        b">c\nAC\n\nAC\n",
+        b">c\nACGT\nACG\nACGT",
+        b">c\nACGT\r\nACGT\nACGT\n",
+    ],
 )
 def test_ragged_lines_are_refused(content, block):
     assert "differ in length" in refusal(content, block)

@@ -83,7 +83,7 @@ def test_a_real_chromosome_comes_back_whole(tmp_path):
     assert [len(record.crc32) for record in records] == [-(-record.length // CRC_BLOCK_BYTES) for record in records]
 
 
-@pytest.mark.filterwarnings("default")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # webdataset leaves closing to the collector
 def test_webdataset_reads_the_same_records(small, tmp_path):
     index = shard_genome(plan_of(Genome(small)), tmp_path / "out")
     paths = [str(tmp_path / "out" / shard.name) for shard in index.shards]
@@ -98,11 +98,15 @@ def test_the_same_input_makes_the_same_bytes_anywhere(tmp_path):
         (tmp_path / place / "small.fa").write_bytes(SMALL)
         shard_genome(plan_of(Genome(tmp_path / place / "small.fa")), tmp_path / place / "out")
     here, there = (sorted((tmp_path / place / "out").iterdir()) for place in ("here", "there"))
-    assert [path.name for path in here] == [path.name for path in there] == [
-        "index.json",
-        "shard-000000.tar",
-        "shard-000001.tar",
-    ]
+    assert (
+        [path.name for path in here]
+        == [path.name for path in there]
+        == [
+            "index.json",
+            "shard-000000.tar",
+            "shard-000001.tar",
+        ]
+    )
     assert [path.read_bytes() for path in here] == [path.read_bytes() for path in there]
 
 
@@ -190,6 +194,16 @@ def test_overwrite_replaces_nothing_but_shards(small, tmp_path):
     assert (output / "thesis.txt").read_text() == "years of work"
     with pytest.raises(InputError, match="is a file"):
         shard_genome(plan_of(Genome(small)), output / "thesis.txt", overwrite=True)
+
+
+def test_a_link_to_the_output_stays_a_link(small, tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "disk")
+    shard_genome(plan_of(Genome(small)), tmp_path / "out")
+    shard_genome(plan_of(Genome(small)), tmp_path / "out", overwrite=True)
+    assert (tmp_path / "out").is_symlink()
+    assert read_sequences(tmp_path / "disk")["chr2"] == b"GGGG"
+    assert not list(tmp_path.glob(".disk*"))
 
 
 def test_what_a_killed_run_left_is_cleared(small, tmp_path):

@@ -1,4 +1,6 @@
-"""Splits and what they share, as given and at window lengths."""
+"""Splits: by fraction, by chromosome, and what two of them share."""
+
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -14,7 +16,6 @@ from hyena_ds.genome.splits import (
     split_by_chromosome,
     split_by_fraction,
 )
-from hyena_ds.genome.windows import report_windows
 
 intervals = st.builds(
     lambda name, start, length: Interval(name, start, start + length),
@@ -43,7 +44,7 @@ def test_fractions_cover_each_base_once(length, first, second):
     fractions = SplitFractions(train, rest * second, 1 - train - rest * second)
     held = [interval for part in split_by_fraction({"c": length}, fractions).values() for interval in part]
     assert [held[0].start, held[-1].end] == [0, length]
-    assert all(left.end == right.start for left, right in zip(held, held[1:], strict=False))
+    assert all(left.end == right.start for left, right in pairwise(held))
 
 
 @pytest.mark.parametrize("text", ["0.9,0.1", "0.9,0.2,0.1", "1.1,-0.1,0", "a,b,c", "nan,0,1"])
@@ -68,29 +69,9 @@ def test_a_chromosome_in_two_splits_or_unknown_is_refused():
 def test_merging_keeps_positions_and_leaves_gaps_between(held):
     union = merged(held)
     assert positions(union) == positions(held)
-    assert all(
-        left.sequence != right.sequence or left.end < right.start for left, right in zip(union, union[1:], strict=False)
-    )
+    assert all(left.sequence != right.sequence or left.end < right.start for left, right in pairwise(union))
 
 
 @given(st.lists(intervals, max_size=8), st.lists(intervals, max_size=8))
 def test_shared_bases_are_those_in_both(left, right):
     assert shared_bases(left, right) == len(positions(left) & positions(right))
-
-
-def test_extension_makes_splits_share_bases():
-    splits = {"train": [Interval("c", 10, 20)], "valid": [Interval("c", 30, 40)], "test": []}
-    as_given = report_windows(splits, None, "extend", {"c": 100})
-    extended = report_windows(splits, 40, "extend", {"c": 100})
-    assert as_given.shared["train", "valid"] == 0
-    assert extended.shared["train", "valid"] == 20  # [0, 35) and [15, 55)
-    assert extended.windows == {"train": 1, "valid": 1, "test": 0}
-
-
-def test_tiling_counts_the_published_test_windows():
-    """T18: chr14 and chrX, last windows partial."""
-    test = [Interval("chr14", 19_726_402, 106_677_047), Interval("chrX", 2_825_622, 144_342_320)]
-    splits = {"train": [], "valid": [], "test": test}
-    lengths = {"chr14": 107_043_718, "chrX": 156_040_895}
-    counts = [report_windows(splits, length, "tile", lengths).windows["test"] for length in (1024, 32768, 131072, 10**6)]
-    assert counts == [223_113, 6_973, 1_744, 229]

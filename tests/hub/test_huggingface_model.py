@@ -286,3 +286,13 @@ def test_tokenizer_and_model_work_together(plain_export: Path, causal: Any) -> N
             together = causal(**batch).logits
             for row, expected in enumerate(alone):
                 assert distance(together[row][batch["attention_mask"][row].bool()], expected) <= 1e-5
+
+
+def test_the_example_of_the_model_card_runs(plain_export: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = (plain_export / "README.md").read_text()
+    example = card.split("```python\n")[1].split("```")[0]
+    monkeypatch.chdir(plain_export.parent)
+    names: dict[str, Any] = {}
+    exec(compile(example, "README.md", "exec"), names)  # noqa: S102
+    assert names["output"].logits.shape == (2, 13, 16)
+    assert names["output"].hidden_states[-1].shape == (2, 13, 64)

@@ -155,6 +155,15 @@ def test_configs_that_do_not_fit_are_refused(edit: Any, message: str, original: 
         import_weights(original)
 
 
+def test_a_file_that_names_the_same_bytes_over_and_over_is_refused(original: Path) -> None:
+    def multiply(state: dict[str, Tensor]) -> None:
+        state.update({f"model.copy{number}": state["model.backbone.layers.0.mlp.fc1.weight"] for number in range(20)})
+
+    edit_state(original, multiply)
+    with pytest.raises(InputError, match="more than twice its own size"):
+        import_weights(original)
+
+
 def test_missing_files_are_refused_with_a_remedy(original: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no weights at"):
         import_weights(tmp_path / "nowhere")
@@ -184,5 +193,5 @@ def test_a_head_trained_apart_is_refused(golden: Path, tmp_path: Path) -> None:
     state = load_file(golden / "d64_n2_l258/longsafari_hf/model.safetensors")
     save_file(state | {"lm_head.weight": torch.zeros(16, 64)}, tmp_path / "model.safetensors")
     shutil.copy(golden / "d64_n2_l258/longsafari_hf/config.json", tmp_path)
-    with pytest.raises(InputError, match="lm_head.weight and"):
+    with pytest.raises(InputError, match=r"lm_head.weight and"):
         import_weights(tmp_path)

@@ -44,8 +44,7 @@ def test_huggingface_names_and_back() -> None:
 
 
 def test_a_backbone_alone_and_a_classifier_are_read() -> None:
-    backbone = {name: tensor for name, tensor in OURS.items()}
-    assert from_huggingface(backbone).model.keys() == OURS.keys()
+    assert from_huggingface(OURS).model.keys() == OURS.keys()
     classifier = {"hyena." + name: tensor for name, tensor in OURS.items()} | {"score.weight": torch.ones(2, 4)}
     assert list(from_huggingface(classifier).decoder) == ["score.weight"]
 
@@ -63,7 +62,7 @@ def test_heads_metrics_and_strangers_are_told_apart() -> None:
 
 def test_copies_of_one_tensor_must_agree() -> None:
     state = {"model." + name: tensor for name, tensor in OURS.items()}
-    with pytest.raises(InputError, match="lm_head.weight and .*word_embeddings.weight differ"):
+    with pytest.raises(InputError, match=r"lm_head.weight and .*word_embeddings.weight differ"):
         from_original({**state, "model.lm_head.weight": torch.zeros(16, 4)})
     with pytest.raises(InputError, match=r"3.freq and .*1.freq differ"):
         from_original({**state, f"model.{FILTER}3.freq": torch.zeros(1, 64)})

@@ -105,7 +105,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_said(run_directory: Path) -> No
     model = read_trained_model(run_directory)
     assert model.path.name == "step-00000010"
     assert "step-00000020 is passed over" in model.notes[0]
-    with pytest.raises(InputError, match="cannot be used: .* does not match its checksum"):
+    with pytest.raises(InputError, match=r"cannot be used: .* does not match its checksum"):
         read_trained_model(newest)
 
 

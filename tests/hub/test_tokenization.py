@@ -5,7 +5,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from hyena_ds.genome import alphabet
-from hyena_ds.hub import tokenization_hyena
+from hyena_ds.hub import tokenization_hyena, tokenizer_files
 from hyena_ds.hub.tokenization_hyena import HyenaDNATokenizer
 
 
@@ -50,6 +50,7 @@ def test_ids_of_special_tokens(tokenizer: Any) -> None:
 def test_it_agrees_with_the_pipeline_on_every_token(tokenizer: Any) -> None:
     assert tokenizer.get_vocab() == alphabet.TOKEN_IDS
     assert tokenization_hyena.SPECIAL_TOKENS == alphabet.SPECIAL_TOKENS
+    assert tokenization_hyena.ROLES == tokenizer_files.ROLES
     sequence = "ACGTNacgtn" * 3
     ids = tokenizer(sequence, add_special_tokens=False)["input_ids"]
     assert ids == alphabet.encode(sequence.encode()).tolist()

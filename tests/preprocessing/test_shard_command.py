@@ -48,7 +48,7 @@ def test_the_summary_says_what_was_made(run, tmp_path):
         "toy (toy): 2 sequences, 30 bases, N 6 bases, soft-masked 4 bases, GC 62.50% of A, C, G, T",
         "ambiguity codes stored as N: R 2 bases",
         "bases by split: train 24, valid 3, test 3; policy tile",
-        "at 4 bases: windows train 6, valid 2, test 2; overlap between splits: none",
+        "at 4 bases: windows train 5, valid 2, test 2; overlap between splits: none",
         "at 16 bases: windows train 2, valid 2, test 2",
         "next: python -m preprocessing.verify out",
     ):
@@ -62,7 +62,7 @@ def test_overlap_between_splits_is_reported_at_each_length(run, tmp_path):
     assert code == 0
     assert "as given: overlap between splits: none" in out
     assert "at 4 bases: windows train 1, valid 1, test 1; overlap between splits: none" in out
-    assert "at 10 bases: windows train 1, valid 1, test 1; overlap between splits: train and test share 4 bases" in out
+    assert "at 10 bases: windows train 1, valid 1, test 1; overlap between splits: train and test share 6 bases" in out
     assert read_index(tmp_path / "out").policy == "extend"
 
 
@@ -105,6 +105,8 @@ def test_chromosomes_and_fractions_choose_the_splits(run, tmp_path):
         (["--fasta", "a=toy.fa", "--fasta", "b=pet.fa", "--bed", "unknown.bed"], "say which species"),
         (["--fasta", "a=toy.fa", "--bed", "c=unknown.bed"], "no --fasta is of species 'c'"),
         (["--fasta", "toy.fa", "--cache", "toy.fa"], "cache toy.fa cannot be made"),
+        (["--fasta", "toy.fa", "--output", "/proc/out"], "cache /proc/.fasta_cache cannot be made"),
+        (["--fasta", "toy.fa", "--output", "/proc/out", "--cache", "here"], "/proc cannot be written"),
     ],
 )
 def test_bad_input_ends_with_one_line_and_no_output(run, tmp_path, words, reason):
@@ -113,7 +115,7 @@ def test_bad_input_ends_with_one_line_and_no_output(run, tmp_path, words, reason
     (tmp_path / "return.fa").write_bytes(b">chr1\rACGT\r")
     (tmp_path / "beyond.bed").write_text("chr1\t0\t4\nchr2\t0\t11\n")
     (tmp_path / "unknown.bed").write_text("chr9\t0\t4\n")
-    code, out, err = run(*words, "--output", "out")
+    code, out, err = run("--output", "out", *words)
     assert (code, out) == (2, "")
     assert err.startswith("error: ")
     assert err.count("\n") == 1
@@ -157,7 +159,11 @@ def test_two_ranks_write_the_bytes_of_one(run, tmp_path):
     words += ["--record-bases", "100000", "--shard-bases", "200000"]
     assert run(*words, "--output", "one")[0] == 0
     done = subprocess.run(
-        [*MPI_COMMAND, *words, "--output", tmp_path / "two"], env=environment(), capture_output=True, text=True, cwd=ROOT
+        [*MPI_COMMAND, *words, "--output", tmp_path / "two"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("next: python -m preprocessing.verify") == 1

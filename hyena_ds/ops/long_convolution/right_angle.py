@@ -46,7 +46,8 @@ def _twist(points: int, dtype: torch.dtype, device: torch.device) -> Tensor:
 
 def _spectrum(sequence: Tensor, twist: Tensor) -> Tensor:
     """The twisted FFT of real [..., L]: complex [..., N]."""
-    return torch.fft.fft(sequence * twist[: sequence.shape[-1]], n=twist.shape[0])
+    spectrum: Tensor = torch.fft.fft(sequence * twist[: sequence.shape[-1]], n=twist.shape[0])
+    return spectrum
 
 
 def _sequence(spectrum: Tensor, twist: Tensor, length: int) -> Tensor:
