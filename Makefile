@@ -23,11 +23,11 @@ $(STAMP): pyproject.toml
 	@echo "Setting up $(VENV): Python packages of about 1.3 GB without a GPU; once, and again when pyproject.toml changes."
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "python3 is older than 3.11: make PYTHON=python3.12")'
 	@$(PYTHON) -m venv $(VENV) || { echo "Python has no venv here; on Debian: apt-get install python3-venv" >&2; exit 1; }
-	$(BIN)/python -m pip install --quiet --editable ".[dev,mpi]"
+	$(BIN)/python -m pip install -qq --editable ".[dev,mpi]"
 	@touch $@
 
 demo: $(STAMP)
-	@PATH="$(abspath $(BIN)):$$PATH" launch/demo.sh
+	@PATH="$(abspath $(BIN)):$$PATH" bash launch/demo.sh
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2

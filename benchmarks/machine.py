@@ -28,4 +28,5 @@ def describe_machine(commit: str | None = None) -> dict[str, str]:
     `commit` names the tree where it was copied without its repository.
     """
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
-    return {"device": device, "python": platform.python_version(), "torch": torch.__version__, "commit": commit or _commit()}
+    versions = {"python": platform.python_version(), "torch": torch.__version__}
+    return {"device": device, **versions, "commit": commit or _commit()}

@@ -40,10 +40,8 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     arguments = parse_arguments()
     config = load_config(arguments.config, RunConfig, arguments.overrides)
-    return pretrain(
-        config, read_environment(), dry_run=arguments.dry_run, stop_after_steps=arguments.stop_after_steps
-    )
+    return pretrain(config, read_environment(), dry_run=arguments.dry_run, stop_after_steps=arguments.stop_after_steps)
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, speaks=read_environment().is_main)

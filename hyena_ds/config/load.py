@@ -23,9 +23,7 @@ class _StrictLoader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} stands twice", key_node.start_mark
-                )
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -53,9 +51,14 @@ def read_yaml(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise InputError(f"{path} is not UTF-8 text; give a YAML config file") from None
-    values = _parse_yaml(text, str(path))
+    return read_yaml_text(text, str(path))
+
+
+def read_yaml_text(text: str, place: str) -> dict[str, Any]:
+    """The mapping that YAML `text` is; errors name `place`."""
+    values = _parse_yaml(text, place)
     if not isinstance(values, dict):
-        raise InputError(f"{path} holds no config sections; see configs/demo.yaml")
+        raise InputError(f"{place} holds no config sections; see configs/demo.yaml")
     return values
 
 
@@ -87,29 +90,26 @@ def _list_position(items: list[Any], name: str, override: str) -> int:
 
 
 def _section_types(annotation: Any) -> list[type]:
-    if isinstance(annotation, type):
+    """The classes that an annotation such as `tuple[Stage, ...] | None` is made of."""
+    if isinstance(annotation, type) and not get_args(annotation):
         return [annotation]
     return [found for argument in get_args(annotation) for found in _section_types(argument)]
+
+
+def _fields(section: type) -> dict[str, Any]:
+    """The annotations of a section's fields by name; empty for what is no section."""
+    if issubclass(section, BaseModel):
+        return {name: field.annotation for name, field in section.model_fields.items()}
+    return {name: field.type for name, field in getattr(section, "__dataclass_fields__", {}).items()}
 
 
 def _valid_keys(config_type: type, location: Sequence[str | int]) -> list[str]:
     """The field names at `location`, walking through nested sections and lists of them."""
     types = [config_type]
     for part in location:
-        if isinstance(part, int):
-            continue
-        fields = [getattr(found, "model_fields", None) or _dataclass_fields(found) for found in types]
-        types = [
-            nested
-            for names in fields
-            if part in names
-            for nested in _section_types(getattr(names[part], "annotation", None) or names[part])
-        ]
-    return sorted({name for found in types for name in (getattr(found, "model_fields", None) or _dataclass_fields(found))})
-
-
-def _dataclass_fields(found: type) -> dict[str, Any]:
-    return {name: field.type for name, field in getattr(found, "__dataclass_fields__", {}).items()}
+        if isinstance(part, str):
+            types = [nested for section in types for nested in _section_types(_fields(section).get(part))]
+    return sorted({name for section in types for name in _fields(section)})
 
 
 def _explain(error: ValidationError, config_type: type[BaseModel], place: str) -> str:

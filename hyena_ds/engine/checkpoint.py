@@ -77,6 +77,4 @@ def load_parameters(model: nn.Module, checkpoint: Checkpoint, place: Path) -> No
 def load_optimizer(engine: TrainingEngine, checkpoint: Checkpoint) -> None:
     """Set Adam's state as the checkpoint has it; one made before the first step has none."""
     if checkpoint.adam_step:
-        restore_moments(
-            engine, checkpoint.adam_step, {moment: getattr(checkpoint, moment) for moment in MOMENTS}
-        )
+        restore_moments(engine, checkpoint.adam_step, {moment: getattr(checkpoint, moment) for moment in MOMENTS})

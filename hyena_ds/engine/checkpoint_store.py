@@ -1,10 +1,10 @@
 """Checkpoint directories: complete or absent, checked by a manifest, portable, without pickle.
 
-    checkpoints/step-00000040/
-        parameters-00001-of-00001.safetensors   fp32, and exp_avg-..., exp_avg_sq-...
-        state.json                              step, Adam's step, and what the caller keeps
-        config.yaml                             the resolved config of the run
-        manifest.json                           name → SHA-256 and bytes; written last
+checkpoints/step-00000040/
+    parameters-00001-of-00001.safetensors   fp32, and exp_avg-..., exp_avg_sq-...
+    state.json                              step, Adam's step, and what the caller keeps
+    config.yaml                             the resolved config of the run
+    manifest.json                           name → SHA-256 and bytes; written last
 """
 
 import hashlib

@@ -81,7 +81,9 @@ def restore_moments(engine: TrainingEngine, step: int, moments: dict[str, dict[s
                 place.copy_(piece)
 
 
-def _pieces(engine: TrainingEngine, parameter: nn.Parameter, moment: str, value: Tensor) -> Iterator[tuple[Tensor, Any]]:
+def _pieces(
+    engine: TrainingEngine, parameter: nn.Parameter, moment: str, value: Tensor
+) -> Iterator[tuple[Tensor, Any]]:
     """The part of `value` that this rank owns, and the optimizer's memory for it."""
     if engine.zero_stage == 0:
         yield value, _adam(engine).state[parameter][moment]

@@ -68,8 +68,8 @@ class HyenaBackbone(nn.Module):
         """Hidden states [B, L, D] after the final norm."""
         embedded: Tensor = self.embeddings(input_ids)
         last = embedded
-        for last in self.hidden_states(embedded, attention_mask, dropout_keys):
-            pass  # one state alive at a time
+        for state in self.hidden_states(embedded, attention_mask, dropout_keys):
+            last = state  # one state alive at a time
         return last
 
     def hidden_states(

@@ -80,7 +80,7 @@ class MetricsWriter:
 
 def _start_wandb(config: LoggingConfig, run_directory: Path, run_config: dict[str, Any]) -> Any:
     try:
-        import wandb
+        import wandb  # noqa: PLC0415 - an extra that few install
     except ImportError:
         raise InputError(
             f"logging.wandb_project={config.wandb_project!r} needs wandb: pip install wandb, or set it to null"

@@ -32,7 +32,8 @@ class Progress:
             return
         step = values["step"]
         speed = f"{values['tokens_per_second'] / 1e6:.3g} M tokens/s"
-        summary = f"length {values['length']:,}, loss {values['loss']:.4f}, perplexity {values['perplexity']:.3f}, {speed}"
+        losses = f"loss {values['loss']:.4f}, perplexity {values['perplexity']:.3f}"
+        summary = f"length {values['length']:,}, {losses}, {speed}"
         if self._bar is not None:
             self._bar.set_postfix_str(summary)
             self._bar.update(1)

@@ -2,12 +2,14 @@
 
 import json
 import time
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from hyena_ds.config.load import dump_config
+from hyena_ds.config.load import dump_config, read_yaml_text
 from hyena_ds.data.batch import BatchReader, WindowReader
 from hyena_ds.data.loader import StepLoader
 from hyena_ds.data.stream import open_stream
@@ -28,6 +30,8 @@ from hyena_ds.training.validation import report, score_windows
 CONFIG_NAME = "config.yaml"
 CHECKPOINTS_NAME = "checkpoints"
 STOP_MARKER = "stopped.json"
+# Model settings that may change in the middle of a run.
+TRAINING_ONLY = ("embed_dropout", "resid_dropout", "hyena_dropout", "initializer_range")
 
 
 class Run:
@@ -71,9 +75,7 @@ class Run:
     def load(self, stage: Stage, done: int) -> StepLoader:
         """The steps of `stage` after the first `done`, read ahead."""
         checked, config = self.checked, self.config
-        stream = open_stream(
-            checked.index, config.data, length=stage.length, seed=config.seed, stage=stage.number
-        )
+        stream = open_stream(checked.index, config.data, length=stage.length, seed=config.seed, stage=stage.number)
         return StepLoader(
             BatchReader(checked.shards, stream),
             checked.step_plan(stage),
@@ -211,4 +213,16 @@ def _find_checkpoint(checked: CheckedRun) -> Checkpoint | None:
             f"{path} is after step {checkpoint.step:,}, the config's stages end at {checked.schedule.total_steps:,}; "
             "add steps, or choose another run_directory"
         )
+    _check_model(checkpoint, checked, path)
     return checkpoint
+
+
+def _check_model(checkpoint: Checkpoint, checked: CheckedRun, path: Path) -> None:
+    """Raises InputError where the checkpoint's model computes another function than the config's."""
+    saved = read_yaml_text(checkpoint.config, str(path)).get("model", {})
+    for name, value in asdict(checked.config.model).items():
+        if name not in TRAINING_ONLY and name in saved and saved[name] != value:
+            raise InputError(
+                f"checkpoint {path} is another model's: model.{name} is {saved[name]} there and {value} in the config; "
+                "choose another run_directory or take its model section"
+            )

@@ -19,10 +19,9 @@ def direct_convolution(signal: Tensor, filter: Tensor, bias: Tensor, *, bidirect
     length = signal.shape[-1]
     distance = torch.arange(length, device=signal.device)
     distance = distance[:, None] - distance[None, :]
-    if bidirectional:
-        matrix = filter[:, distance.abs()]
-    else:
-        matrix = filter[:, distance.clamp(min=0)] * (distance >= 0)
+    matrix = filter[:, distance.abs()]
+    if not bidirectional:
+        matrix = matrix * (distance >= 0)
     wide = torch.promote_types(signal.dtype, filter.dtype)
     output = torch.einsum("dnm,bdm->bdn", matrix.to(wide), signal.to(wide)) + bias[:, None] * signal
     return output.to(signal.dtype)
