@@ -60,7 +60,7 @@ def outcome(method: Convolution, inputs: list[Tensor], weight: Tensor, backward:
 
 
 def check(inputs: list[Tensor], weight: Tensor) -> float:
-    """The largest relative error of our output and gradients against float64, on two channels; exits where it is high."""
+    """The largest relative error of output and gradients against float64, on two channels; exits where it is high."""
     part = [inputs[0][:, :2], inputs[1][:2], inputs[2][:2]]
     short = [tensor.detach().requires_grad_() for tensor in part]
     exact = [tensor.detach().double().requires_grad_() for tensor in part]
@@ -139,7 +139,9 @@ def compare(length: int, channels: int, tokens: int, device: torch.device, dtype
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
-    print("      length batch    error | forward ms: ours, padded | forward+backward ms | MiB beyond in and out: ours, padded")
+    print(
+        "      length batch    error |   forward ms: ours, padded | forward+backward ms | MiB beyond inputs and results"
+    )
     for row in rows:
         ours, padded = ([row[f"{name}, {kind}"] for kind in KINDS] for name in METHODS)
         print(

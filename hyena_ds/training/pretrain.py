@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from hyena_ds.data.batch import inputs_and_targets, valid_targets
 from hyena_ds.engine.distributed import any_rank
 from hyena_ds.engine.engine import StepResult
-from hyena_ds.errors import EXIT_DONE, EXIT_RESTART, HyenaError
+from hyena_ds.errors import EXIT_DONE, EXIT_RESTART, InputError
 from hyena_ds.model.dropout import dropout_keys
 from hyena_ds.model.flops import training_flops
 from hyena_ds.parallel.environment import ProcessEnvironment
@@ -49,8 +49,9 @@ def pretrain(
     run = open_run(checked)
     try:
         return _train(run, stop_after_steps)
-    except HyenaError as error:
-        error.rank = environment.rank
+    except InputError as error:
+        if environment.world_size > 1:
+            error.rank = environment.rank
         raise
     finally:
         run.close()
