@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import warnings
 
 import deepspeed
 import torch
@@ -14,6 +15,8 @@ from hyena_ds.parallel.environment import ProcessEnvironment, publish
 def start(environment: ProcessEnvironment) -> torch.device:
     """Join the process group, NCCL on GPUs and gloo on CPUs; returns this rank's device."""
     logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
+    # DeepSpeed still calls collectives by names that newer torch has replaced; users can do nothing about it.
+    warnings.filterwarnings("ignore", message="`torch.distributed", category=FutureWarning)
     compatible_ops["deepspeed_shm_comm"] = False  # an inference operator that would be compiled at every first start
     publish(environment)
     on_gpu = torch.cuda.is_available()

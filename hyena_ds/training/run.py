@@ -19,6 +19,7 @@ from hyena_ds.engine.checkpoint_store import Checkpoint, newest_checkpoint, read
 from hyena_ds.engine.distributed import leave, start, sum_over_ranks
 from hyena_ds.engine.engine import TrainingEngine
 from hyena_ds.errors import InputError
+from hyena_ds.model.config import ModelConfig
 from hyena_ds.model.language_model import HyenaLanguageModel
 from hyena_ds.model.parameters import carried_tables, is_filter_parameter, is_table
 from hyena_ds.training.check import CheckedRun
@@ -219,10 +220,16 @@ def _find_checkpoint(checked: CheckedRun) -> Checkpoint | None:
 
 def _check_model(checkpoint: Checkpoint, checked: CheckedRun, path: Path) -> None:
     """Raises InputError where the checkpoint's model computes another function than the config's."""
-    saved = read_yaml_text(checkpoint.config, str(path)).get("model", {})
-    for name, value in asdict(checked.config.model).items():
-        if name not in TRAINING_ONLY and name in saved and saved[name] != value:
+    saved = _identity(ModelConfig(**read_yaml_text(checkpoint.config, str(path))["model"]))
+    for name, value in _identity(checked.config.model).items():
+        if saved[name] != value:
             raise InputError(
                 f"checkpoint {path} is another model's: model.{name} is {saved[name]} there and {value} in the config; "
                 "choose another run_directory or take its model section"
             )
+
+
+def _identity(model: ModelConfig) -> dict[str, Any]:
+    """What two configs of one model share."""
+    values = asdict(model) | {"d_inner": model.inner_width}
+    return {name: value for name, value in values.items() if name not in TRAINING_ONLY}
