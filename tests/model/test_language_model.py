@@ -175,6 +175,18 @@ def test_recomputation_changes_no_gradient_with_dropout_on(checkpointing: str) -
         assert torch.equal(gradient, replayed[name]), name
 
 
+@pytest.mark.parametrize("checkpointing", ["mixer", "mlp", "block"])
+def test_recomputation_repeats_ordinary_dropout_too(checkpointing: str) -> None:
+    found = []
+    for settings in ({}, {"activation_checkpointing": checkpointing}):
+        model, tokens = make_model(hyena_dropout=0.3, **settings).train(), make_tokens()
+        torch.manual_seed(4)
+        model(tokens).square().mean().backward()
+        found.append({name: value.grad for name, value in model.named_parameters()})
+    for name, gradient in found[0].items():
+        assert torch.equal(gradient, found[1][name]), name
+
+
 def test_each_dropout_matters() -> None:
     losses = {
         _loss_and_gradients(make_model(**settings))[0]

@@ -1,5 +1,6 @@
 """Whole runs through launch/pretrain.py: the trace never depends on ranks, stages, stops or kills."""
 
+import itertools
 import json
 import os
 import shutil
@@ -54,6 +55,10 @@ def test_a_run_leaves_what_the_design_names(uninterrupted: dict[str, Any]) -> No
     directory = uninterrupted["directory"]
     assert [entry[0] for entry in uninterrupted["trace"]] == [32] * 14 + [64] * 14 + [128] * 12
     assert len(uninterrupted["scores"]) == 2
+    tokens = [0, *(entry[1] for entry in uninterrupted["trace"])]
+    steps = [later - earlier for earlier, later in itertools.pairwise(tokens)]
+    assert max(steps) == 1024
+    assert min(steps) > 1024 - 128  # a step holds at most one short window
     assert yaml.safe_load((directory / "config.yaml").read_text())["optimizer"]["epsilon"] == 1e-8
     assert sorted(path.name for path in (directory / "checkpoints").iterdir()) == ["step-00000030", "step-00000040"]
     cursor = json.loads((directory / "checkpoints" / "step-00000030" / "state.json").read_text())["progress"]["cursor"]
