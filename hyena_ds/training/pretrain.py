@@ -84,8 +84,8 @@ def _train(run: Run, stop_after_steps: int | None) -> int:
 def _stage_steps(run: Run, stage: Stage, done: int) -> Iterator[dict[str, Any]]:
     """Train the steps of a stage that are left; yields the metrics of each completed step."""
     with run.load(stage, done) as loader:
+        started = time.perf_counter()
         for batch in loader:
-            started = time.perf_counter()
             valid, tokens = run.sum_counts(batch.valid, batch.tokens)
             micro_batches = [
                 MicroBatch(torch.from_numpy(part), torch.from_numpy(numbers))
@@ -95,7 +95,10 @@ def _stage_steps(run: Run, stage: Stage, done: int) -> Iterator[dict[str, Any]]:
                 micro_batches, _next_token_loss(run, run.step + 1), valid_targets=valid, step=run.step
             )
             run.advance(tokens)
+            if result.skipped:
+                run.progress.say(f"step {run.step:,} is skipped: its gradient is not finite; nothing was changed")
             yield _measured(run, stage, result, tokens, time.perf_counter() - started)
+            started = time.perf_counter()  # validation and checkpoints are not the step's
 
 
 def _next_token_loss(run: Run, step: int) -> Any:
