@@ -1,4 +1,7 @@
-"""The long convolution beside zero-padded torch.fft, checked before it is timed: `python benchmarks/convolution.py`."""
+"""The long convolution beside zero-padded torch.fft, checked before it is timed: `python benchmarks/convolution.py`.
+
+`--quick` takes three lengths and writes nothing.
+"""
 
 import argparse
 import json
@@ -25,8 +28,13 @@ from hyena_ds.ops.long_convolution import long_convolution
 
 GPU_LENGTHS = [2**10, 2**12, 2**14, 2**15, 2**16, 2**17, 160_000, 2**18, 450_000, 2**19, 1_000_000, 2**20]
 CPU_LENGTHS = [2**10, 2**12, 2**14, 2**16, 2**17, 160_000, 2**18]
+QUICK_LENGTHS = [2**10, 2**14, 2**17]
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 5e-3}
 REPEATS = 7
+MEMORY = {
+    "cpu": "highest running sum of the allocator's events in torch.profiler, less the results",
+    "cuda": "torch.cuda.max_memory_allocated, less what was allocated before and the results",
+}
 
 Convolution = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -60,16 +68,23 @@ def outcome(method: Convolution, inputs: list[Tensor], weight: Tensor, backward:
 
 
 def check(inputs: list[Tensor], weight: Tensor) -> float:
-    """The largest relative error of output and gradients against float64, on two channels; exits where it is high."""
-    part = [inputs[0][:, :2], inputs[1][:2], inputs[2][:2]]
-    short = [tensor.detach().requires_grad_() for tensor in part]
-    exact = [tensor.detach().double().requires_grad_() for tensor in part]
-    found = outcome(long_convolution, short, weight[:, :2], backward=True)
-    expected = outcome(padded_float64, exact, weight[:, :2].double(), backward=True)
+    """The largest relative error of output and gradients against float64; exits where it is high.
+
+    The call is the one that is timed, with all its chunks; its first, middle and last channels are compared.
+    """
+    channels = sorted({0, inputs[1].shape[0] // 2, inputs[1].shape[0] - 1})
+    found = channels_of(outcome(long_convolution, inputs, weight, backward=True), channels)
+    exact = [tensor.detach().double().requires_grad_() for tensor in channels_of(inputs, channels)]
+    expected = outcome(padded_float64, exact, weight[:, channels].double(), backward=True)
     error = max(float((a.double() - b).norm() / b.norm()) for a, b in zip(found, expected, strict=True))
     if not error <= TOLERANCE[inputs[0].dtype]:
         sys.exit(f"the right-angle convolution is wrong at length {inputs[0].shape[-1]:,}: relative error {error:.2e}")
     return error
+
+
+def channels_of(tensors: list[Tensor], channels: list[int]) -> list[Tensor]:
+    """Some channels of tensors [B, D, L], [D, L] or [D]."""
+    return [tensor[:, channels] if tensor.dim() == 3 else tensor[channels] for tensor in tensors]
 
 
 def padded_float64(signal: Tensor, filter: Tensor, bias: Tensor) -> Tensor:
@@ -174,6 +189,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--channels", type=int, help="default 256 on a GPU, 32 on a CPU")
     parser.add_argument("--tokens", type=int, help="batch times length; default 2^20 on a GPU, 2^18 on a CPU")
+    parser.add_argument("--quick", action="store_true", help="three lengths, nothing written")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results", help="where JSON and PNG go")
     parser.add_argument("--commit", help="commit of this tree, where it has no repository")
     return parser.parse_args()
@@ -186,10 +202,15 @@ def main() -> None:
     tokens = arguments.tokens or (2**20 if on_gpu else 2**18)
     dtype = torch.bfloat16 if on_gpu else torch.float32
     device = torch.device(arguments.device)
-    lengths = GPU_LENGTHS if on_gpu else CPU_LENGTHS
+    lengths = QUICK_LENGTHS if arguments.quick else GPU_LENGTHS if on_gpu else CPU_LENGTHS
     rows = [compare(length, channels, tokens, device, dtype) for length in lengths]
     print_table(rows)
+    if arguments.quick:
+        return
     result = {
+        "command": f"python benchmarks/convolution.py --device {arguments.device}",
+        "threads": torch.get_num_threads(),
+        "memory": MEMORY[arguments.device],
         "channels": channels,
         "tokens": tokens,
         "dtype": str(dtype).removeprefix("torch."),

@@ -1,5 +1,6 @@
 """Config files: one safe YAML file a run, overridden by `section.key=value`, checked against a type."""
 
+import dataclasses
 import difflib
 import json
 import re
@@ -16,12 +17,14 @@ ConfigType = TypeVar("ConfigType", bound=BaseModel)
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Safe YAML that refuses duplicate keys and reads `6e-4` as a number."""
+    """Safe YAML that refuses keys that are no text or stand twice, and reads `6e-4` as a number."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
+        seen: set[str] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} needs quotes", key_node.start_mark)
             if key in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", key_node.start_mark)
             seen.add(key)
@@ -33,6 +36,13 @@ _FLOAT = re.compile(r"^[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)([eE][-+]?\d+)$")
 _StrictLoader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
 
 
+class _StrictDumper(yaml.SafeDumper):
+    """Quotes the text that `_StrictLoader` would read as a number, such as a directory named 1e3."""
+
+
+_StrictDumper.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
+
+
 def _parse_yaml(text: str, place: str) -> Any:
     try:
         return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a subclass of SafeLoader
@@ -41,6 +51,8 @@ def _parse_yaml(text: str, place: str) -> Any:
         line = f" line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error)
         raise InputError(f"{place}{line}: {problem}; the file must be plain YAML") from None
+    except (ValueError, KeyError, AttributeError) as error:  # what PyYAML lets through: the date 2024-13-45, !!bool x
+        raise InputError(f"{place}: a value is not what it looks like ({error}); put text in quotes") from None
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -100,7 +112,9 @@ def _fields(section: type) -> dict[str, Any]:
     """The annotations of a section's fields by name; empty for what is no section."""
     if issubclass(section, BaseModel):
         return {name: field.annotation for name, field in section.model_fields.items()}
-    return {name: field.type for name, field in getattr(section, "__dataclass_fields__", {}).items()}
+    if dataclasses.is_dataclass(section):
+        return {field.name: field.type for field in dataclasses.fields(section)}
+    return {}
 
 
 def _valid_keys(config_type: type, location: Sequence[str | int]) -> list[str]:
@@ -125,13 +139,18 @@ def _explain(error: ValidationError, config_type: type[BaseModel], place: str) -
     message = first["msg"].removeprefix("Value error, ")
     if not dotted:
         return f"{place}: {message}"
+    if first["type"] == "value_error" and _valid_keys(config_type, location):
+        return f"{place}: {dotted}: {message}"  # a whole section, too long to show
     return f"{place}: {dotted}={first['input']!r}: {message}"
 
 
 def build_config(values: dict[str, Any], config_type: type[ConfigType], place: str) -> ConfigType:
     """`values` as `config_type`; raises InputError with the dotted path, the bad value and the remedy."""
     # In JSON mode strict types still take a mapping for a section and a list for a tuple.
-    text = json.dumps(values, default=str)
+    try:
+        text = json.dumps(values, default=str)
+    except ValueError:
+        raise InputError(f"{place}: an alias holds itself; write its values out") from None
     try:
         return config_type.model_validate_json(text)
     except ValidationError as error:
@@ -148,5 +167,6 @@ def load_config(path: Path, config_type: type[ConfigType], overrides: Sequence[s
 
 def dump_config(config: BaseModel) -> str:
     """`config` as YAML text that `load_config` reads back to an equal config."""
-    text: str = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, default_flow_style=False)
+    values = config.model_dump(mode="json")
+    text: str = yaml.dump(values, Dumper=_StrictDumper, sort_keys=False, default_flow_style=False)
     return text

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 class Section(BaseModel):
     """A named part of a run's config; a component owns its section and takes exactly that.
 
-    Integers are accepted where floats are asked, nothing else is converted; unknown keys are refused.
+    Integers are accepted where floats are asked, nothing else is converted; unknown keys and infinities are refused.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True, allow_inf_nan=False)

@@ -13,7 +13,7 @@ class ModelConfig:
     """
 
     # Read by pydantic where this class is a section of a run's config.
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 
     d_model: int
     n_layer: int

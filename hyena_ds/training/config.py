@@ -17,7 +17,7 @@ class RunConfig(Section):
     """One YAML file is one run; `configs/` holds one for each published model."""
 
     run_directory: str
-    seed: int = 2222
+    seed: int = Field(2222, ge=0, lt=2**63)
     model: ModelConfig
     data: DataConfig
     batch: BatchConfig

@@ -114,3 +114,38 @@ def test_files_that_are_no_config_are_named(tmp_path: Path) -> None:
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="not UTF-8"):
         load_config(tmp_path / "binary.yaml", RunConfig)
+
+
+@pytest.mark.parametrize("name", ["5e7", "1e3", "2024-01-01", "null", "a: b", "é"])
+def test_a_dumped_config_keeps_text_that_looks_like_something_else(tmp_path: Path, name: str) -> None:
+    config = load(tmp_path, TEXT.replace("runs/x", repr(name)))
+    assert config.run_directory == name
+    assert load(tmp_path, dump_config(config)) == config
+
+
+def test_a_section_that_contradicts_itself_is_named_without_its_contents(tmp_path: Path) -> None:
+    assert message(tmp_path, TEXT, "model.order=1").endswith("run.yaml: model: order=1 must be at least 2")
+
+
+def test_only_fields_are_offered_as_keys(tmp_path: Path) -> None:
+    assert "nearest valid key is __" not in message(tmp_path, TEXT, "model.__pydantic_config=1")
+
+
+@pytest.mark.parametrize("key", ["optimizer.learning_rate", "model.activation_freq", "model.filter_shift"])
+@pytest.mark.parametrize("value", [".inf", "-.inf", ".nan", "1e999"])
+def test_a_number_is_finite(tmp_path: Path, key: str, value: str) -> None:
+    assert f"{key}=" in message(tmp_path, TEXT, f"{key}={value}")
+
+
+@pytest.mark.parametrize("value", ["2024-13-45", "0x_", "!!int abc", "!!bool abc", "!!timestamp abc", "9" * 5000])
+def test_a_value_that_yaml_cannot_build_is_no_traceback(tmp_path: Path, value: str) -> None:
+    assert "not what it looks like" in message(tmp_path, TEXT, f"seed={value}")
+
+
+@pytest.mark.parametrize("key", ["[1, 2]", "{a: 1}", "1", "null", "2024-01-01"])
+def test_a_key_is_text(tmp_path: Path, key: str) -> None:
+    assert "line 6: " in message(tmp_path, TEXT + f"? {key}\n: 3\n")
+
+
+def test_an_alias_that_holds_itself_is_refused(tmp_path: Path) -> None:
+    assert "an alias holds itself" in message(tmp_path, TEXT + "seed: &a [*a]\n")
