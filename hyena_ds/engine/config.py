@@ -12,13 +12,17 @@ class EngineConfig(Section):
 
     `zero_stage` shards nothing (0), optimizer state (1), gradients too (2), parameters too (3). `precision` `auto` is
     bf16 on a GPU and fp32 on a CPU; parameters, gradients, reductions and the filter stay fp32 in bf16 as well.
-    `activation_checkpointing` names what is recomputed in the backward pass: it trades time for memory. Parameters of
-    at most `parameter_persistence_threshold` elements are not sharded at stage 3.
+    `activation_checkpointing` names what is recomputed in the backward pass: it trades time for memory; `offload`
+    keeps the input of each mixer in the host's memory, where that is recomputed. What is recomputed goes over
+    `tile_tokens` tokens at a time. Parameters of at most `parameter_persistence_threshold` elements are not sharded at
+    stage 3.
     """
 
     zero_stage: Literal[0, 1, 2, 3] = 1
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     activation_checkpointing: Literal["none", "mixer", "mlp", "block"] = "none"
+    offload: bool = False
+    tile_tokens: int = Field(default=65_536, gt=0)
     parameter_persistence_threshold: int = Field(default=100_000, ge=0)
 
 

@@ -10,12 +10,13 @@ from hyena_ds.engine.config import EngineConfig, OptimizerConfig
 NEVER = 2**62
 
 
-def deepspeed_dictionary(
-    engine: EngineConfig, optimizer: OptimizerConfig, *, bf16: bool, data_parallel_size: int
-) -> dict[str, Any]:
-    """The config of `deepspeed.initialize`; batch sizes are nominal, since accumulation is the caller's."""
+def deepspeed_dictionary(engine: EngineConfig, optimizer: OptimizerConfig, *, bf16: bool) -> dict[str, Any]:
+    """The config of `deepspeed.initialize`; the batch size is nominal, since accumulation is the caller's.
+
+    DeepSpeed is not told of sequence parallelism: a rank's loss is a sum over its own targets whichever samples and
+    positions they are, so that all ranks are alike and the gradient is the sum over them.
+    """
     return {
-        "train_batch_size": data_parallel_size,
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,
         "gradient_clipping": optimizer.gradient_clipping,

@@ -8,14 +8,14 @@ from typing import Any, TypeVar
 
 import deepspeed
 import torch
-from deepspeed.utils import safe_get_full_grad
+from deepspeed.utils import safe_get_full_grad, set_z3_leaf_modules
 from torch import Tensor, nn
 
 from hyena_ds.engine.config import EngineConfig, OptimizerConfig
 from hyena_ds.engine.deepspeed_config import deepspeed_dictionary
 from hyena_ds.engine.distributed import sum_over_ranks
+from hyena_ds.engine.gradient_sum import summing_factor
 from hyena_ds.engine.optimizer import build_optimizer, learning_rate_factor
-from hyena_ds.parallel.dimensions import ParallelDimensions
 
 MicroBatch = TypeVar("MicroBatch")
 
@@ -43,27 +43,29 @@ class TrainingEngine:
         model: its parameters and buffers are moved to `device`; load weights before.
         total_steps: of the whole run, for the learning rate.
         is_filter_parameter: tells the parameters of the optimizer group without weight decay.
+        whole_modules: types whose parameters ZeRO 3 gathers and releases together.
     """
 
     def __init__(
         self,
         model: nn.Module,
         *,
-        dimensions: ParallelDimensions,
         engine: EngineConfig,
         optimizer: OptimizerConfig,
         total_steps: int,
         is_filter_parameter: Callable[[str], bool],
         device: torch.device,
+        whole_modules: Sequence[type[nn.Module]] = (),
     ) -> None:
         self.device, self.zero_stage = device, engine.zero_stage
         self.bf16 = engine.precision == "bf16" or (engine.precision == "auto" and device.type == "cuda")
-        self._dimensions, self._optimizer_config, self._total_steps = dimensions, optimizer, total_steps
+        self._optimizer_config, self._total_steps = optimizer, total_steps
         self.parameters = dict(model.named_parameters())
-        dictionary = deepspeed_dictionary(
-            engine, optimizer, bf16=self.bf16, data_parallel_size=dimensions.data_parallel_size
-        )
+        dictionary = deepspeed_dictionary(engine, optimizer, bf16=self.bf16)
+        self._summing_factor = summing_factor(dictionary, device)
         model.to(device)
+        if self.zero_stage == 3 and whole_modules:
+            set_z3_leaf_modules(model, list(whole_modules))
         client = build_optimizer(model, optimizer, is_filter_parameter, fused=device.type == "cuda")
         self.module: Any
         self.module, self.optimizer, _, _ = deepspeed.initialize(
@@ -95,8 +97,8 @@ class TrainingEngine:
     ) -> Tensor:
         """Forward and backward of all micro-batches: leaves the reduced gradients, returns this rank's summed loss."""
         self.module.train()
-        # DeepSpeed averages gradients over the data-parallel ranks; the loss is a sum over them.
-        scale = self._dimensions.data_parallel_size / max(valid_targets, 1)
+        # DeepSpeed averages gradients over ranks; the loss is a sum over them.
+        scale = self._summing_factor / max(valid_targets, 1)
         local_loss = torch.zeros((), dtype=torch.float64, device=self.device)
         for number, micro_batch in enumerate(micro_batches):
             self.module.set_gradient_accumulation_boundary(number == len(micro_batches) - 1)
@@ -141,10 +143,10 @@ class TrainingEngine:
         return {name: safe_get_full_grad(parameter).clone() for name, parameter in self.parameters.items()}
 
     @torch.no_grad()
-    def evaluate(self, *inputs: Tensor) -> Tensor:
+    def evaluate(self, *inputs: Tensor, **named: Tensor) -> Tensor:
         """The model's output without dropout or gradients; every rank must call it equally often at ZeRO 3."""
         self.module.eval()
-        output: Tensor = self.module(*inputs)
+        output: Tensor = self.module(*inputs, **named)
         return output
 
     @property

@@ -1,20 +1,21 @@
 """One layer: norm, Hyena operator, norm, MLP, around a residual stream in fp32."""
 
 from collections.abc import Callable
-from typing import Literal
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from hyena_ds.model.config import ModelConfig
+from hyena_ds.model.convolution import exchanged_convolution
 from hyena_ds.model.dropout import Dropout
+from hyena_ds.model.execution import Execution, Positions
 from hyena_ds.model.filter import PositionalFeatures
+from hyena_ds.model.offload import saved_on_host
 from hyena_ds.model.operator import HyenaOperator
-from hyena_ds.ops.long_convolution.dispatch import ConvolutionBackend
-
-ActivationCheckpointing = Literal["none", "mixer", "mlp", "block"]
+from hyena_ds.model.tiling import Tiling, trainable
 
 
 class Mlp(nn.Module):
@@ -33,50 +34,123 @@ class Mlp(nn.Module):
 class Block(nn.Module):
     """A prenorm layer that carries (hidden, residual); the dropouts before its two norms are `sites` of the model."""
 
-    def __init__(
-        self,
-        config: ModelConfig,
-        features: PositionalFeatures,
-        number: int,
-        *,
-        activation_checkpointing: ActivationCheckpointing,
-        convolution: ConvolutionBackend,
-    ) -> None:
+    def __init__(self, config: ModelConfig, features: PositionalFeatures, number: int, execution: Execution) -> None:
         super().__init__()
         first_dropout = config.embed_dropout if number == 0 else config.resid_dropout
         self.dropout1 = Dropout(first_dropout, 3 * number)
         self.norm1 = nn.LayerNorm(config.d_model, eps=config.layer_norm_epsilon)
-        self.mixer = HyenaOperator(config, features, 3 * number + 1, convolution)
+        self.mixer = HyenaOperator(config, features, 3 * number + 1, execution)
         self.dropout2 = Dropout(config.resid_dropout, 3 * number + 2)
         self.norm2 = nn.LayerNorm(config.d_model, eps=config.layer_norm_epsilon)
         self.mlp = Mlp(config)
-        self.replay_mixer = activation_checkpointing in ("mixer", "block")
-        self.replay_mlp = activation_checkpointing in ("mlp", "block")
+        self.execution = execution
 
-    def forward(
-        self, hidden: Tensor, residual: Tensor | None, attention_mask: Tensor | None, keys: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        residual = add_residual(self.dropout1(hidden, keys), residual)
-        hidden = self._replayed(self.replay_mixer, self._mix, residual, attention_mask, keys)
-        residual = add_residual(self.dropout2(hidden, keys), residual)
-        return self._replayed(self.replay_mlp, self._transform, residual), residual
+    def forward(self, hidden: Tensor, residual: Tensor | None, positions: Positions) -> tuple[Tensor, Tensor]:
+        residual = add_residual(self.dropout1(hidden, positions.keys, positions.start), residual)
+        residual, halo = self.execution.sequence.with_halo(residual, self.mixer.reach)
+        with saved_on_host(residual, self.execution.offload):
+            return self._layer(residual, halo, positions)
 
-    def _mix(self, residual: Tensor, attention_mask: Tensor | None, keys: Tensor | None) -> Tensor:
-        mixed: Tensor = self.mixer(normalised(self.norm1, residual), attention_mask, keys)
-        return mixed
+    def _layer(self, residual: Tensor, halo: Tensor | None, positions: Positions) -> tuple[Tensor, Tensor]:
+        """The MLP's output and the residual stream before it."""
+        policy = self.execution.activation_checkpointing
+        if policy in ("none", "mlp"):
+            residual = self._mix(residual, halo, positions)
+            if policy == "none":
+                return self._transform(residual), residual
+            tiling = self._tiling(self._transform_tile, positions, residual, self.norm2, self.mlp)
+            return tiling(None, residual)[0], residual
+        value = self._convolved(residual, halo, positions)
+        if policy == "mixer":
+            tiling = self._tiling(self._finish_tile, positions, residual, *self._projections(), self.mixer.out_proj)
+            (residual,) = tiling(halo, residual, value)
+            return self._transform(residual), residual
+        modules = (*self._projections(), self.mixer.out_proj, self.norm2, self.mlp)
+        tiling = self._tiling(self._finish_and_transform_tile, positions, residual, *modules)
+        hidden, residual = tiling(halo, residual, value)
+        return hidden, residual
+
+    def _mix(self, residual: Tensor, halo: Tensor | None, positions: Positions) -> Tensor:
+        """The residual stream after the mixer."""
+        extended = residual if halo is None else torch.cat([halo, residual], dim=1)
+        context = extended.shape[1] - residual.shape[1]
+        real = positions.real(positions.start - context, extended.shape[1])
+        hidden = normalised(self.norm1, extended)
+        mixed = self.mixer(hidden, real, positions.keys, positions.start, context)
+        return add_residual(self.dropout2(mixed, positions.keys, positions.start), residual)
 
     def _transform(self, residual: Tensor) -> Tensor:
         transformed: Tensor = self.mlp(normalised(self.norm2, residual))
         return transformed
 
-    def _replayed(self, replay: bool, function: Callable[..., Tensor], *inputs: Tensor | None) -> Tensor:
-        """Call `function`; with `replay`, store its inputs alone and call it again in the backward pass."""
-        if not (replay and self.training and torch.is_grad_enabled()):
-            return function(*inputs)
-        # Reentrant: the other form compares shapes that ZeRO 3 has emptied. Keyed dropout needs no random state.
-        random_state = inputs[-1] is None
-        output: Tensor = checkpoint(function, *inputs, use_reentrant=True, preserve_rng_state=random_state)
-        return output
+    def _convolved(self, residual: Tensor, halo: Tensor | None, positions: Positions) -> Tensor:
+        """What leaves the last long convolution [B, L/P, D]; of all before, its inputs and outputs alone are kept."""
+        mixer, tile = self.mixer, self.execution.tile(residual.shape[0])
+        length = residual.shape[1] * self.execution.sequence.size
+        filters, biases = mixer.filters(length, tile)
+        value: tuple[Tensor, ...] = ()
+        for step in range(mixer.order - 1):
+            gate = partial(self._gate_tile, step)
+            tiling = self._tiling(gate, positions, residual, *self._projections(), dimension=2)
+            (signal,) = tiling(halo, residual, *value)
+            settings = mixer.settings(filter_again=partial(mixer.filter_of, step, length, tile))
+            value = (exchanged_convolution(settings, signal, filters[step], biases[step]).transpose(1, 2),)
+        return value[0]
+
+    def _projections(self) -> tuple[nn.Module, ...]:
+        """What lies between the residual stream and the gates."""
+        return self.norm1, self.mixer.in_proj, self.mixer.short_filter
+
+    def _tiling(
+        self,
+        function: Callable[..., Any],
+        positions: Positions,
+        residual: Tensor,
+        *modules: nn.Module,
+        dimension: int = 1,
+    ) -> Tiling:
+        return Tiling(
+            function=partial(function, positions),
+            parameters=trainable(*modules),
+            size=self.execution.tile(residual.shape[0]),
+            width=self.mixer.reach,
+            offset=positions.start,
+            dimension=dimension,
+        )
+
+    def _gate_tile(
+        self, step: int, positions: Positions, start: int, context: int, extended: Tensor, *value: Tensor
+    ) -> tuple[Tensor]:
+        """The signal [B, D, T] of the long convolution `step`; `value` [B, T, D] left the one before."""
+        last = self.mixer.order - step
+        parts = slice(last - 1, last if value else last + 1)
+        gate, *source = self._project(positions, start, context, extended, parts)
+        carried = value[0].transpose(1, 2) if value else source[0]
+        real = positions.real(start, carried.shape[2])
+        return (self.mixer.gated(carried, gate, real, positions.keys, start),)
+
+    def _project(
+        self, positions: Positions, start: int, context: int, extended: Tensor, parts: slice
+    ) -> tuple[Tensor, ...]:
+        real = positions.real(start - context, extended.shape[1])
+        return self.mixer.projections(normalised(self.norm1, extended), real, context, parts)
+
+    def _finish_tile(
+        self, positions: Positions, start: int, context: int, extended: Tensor, value: Tensor
+    ) -> tuple[Tensor]:
+        """The residual stream after the mixer, whose last long convolution gave `value` [B, T, D]."""
+        (first,) = self._project(positions, start, context, extended, slice(0, 1))
+        mixed = self.mixer.out_proj(value * first.transpose(1, 2))
+        return (add_residual(self.dropout2(mixed, positions.keys, start), extended[:, context:]),)
+
+    def _transform_tile(self, _positions: Positions, _start: int, context: int, extended: Tensor) -> tuple[Tensor]:
+        return (self._transform(extended[:, context:]),)
+
+    def _finish_and_transform_tile(
+        self, positions: Positions, start: int, context: int, extended: Tensor, value: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        (residual,) = self._finish_tile(positions, start, context, extended, value)
+        return self._transform(residual), residual
 
 
 def normalised(norm: nn.LayerNorm, residual: Tensor) -> Tensor:

@@ -10,6 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+# Elements whose random bits exist at once.
+MASK_ELEMENTS = 2**26
+
 
 def _wrapped(value: int, bits: int) -> int:
     """An unsigned constant as the signed integer of the same bits."""
@@ -44,9 +47,12 @@ def dropout_keys(seed: int, step: int, samples: Tensor) -> Tensor:
     return mix64(mix64(mix64(origin) + step) + samples)
 
 
-def keep_mask(keys: Tensor, site: int, length: int, channels: int, probability: float) -> Tensor:
-    """Which elements stay: bool [B, L, D] from int64 keys [B]; `site` numbers the dropout in the model."""
-    position = torch.arange(length, dtype=torch.int64, device=keys.device)
+def keep_mask(keys: Tensor, site: int, length: int, channels: int, probability: float, start: int = 0) -> Tensor:
+    """Which elements stay: bool [B, L, D] from int64 keys [B]; `site` numbers the dropout in the model.
+
+    `start` is the place of the first position in the whole sequence.
+    """
+    position = torch.arange(start, start + length, dtype=torch.int64, device=keys.device)
     rows = mix64(mix64(keys + site)[:, None] + position)
     columns = mix64(torch.arange(channels, dtype=torch.int64, device=keys.device))
     bits = _mix32((rows >> 32).to(torch.int32)[..., None] + (columns >> 32).to(torch.int32))
@@ -57,24 +63,30 @@ class _StatelessDropout(torch.autograd.Function):
     """Recomputes the mask in the backward pass instead of storing it."""
 
     @staticmethod
-    def forward(ctx: Any, value: Tensor, keys: Tensor, site: int, probability: float) -> Tensor:
+    def forward(ctx: Any, value: Tensor, keys: Tensor, site: int, probability: float, start: int) -> Tensor:
         ctx.save_for_backward(keys)
-        ctx.site, ctx.probability = site, probability
-        return _masked(value, keys, site, probability)
+        ctx.place = (site, probability, start)
+        return _masked(value, keys, *ctx.place)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
         (keys,) = ctx.saved_tensors
-        return _masked(gradients[0], keys, ctx.site, ctx.probability), None, None, None
+        return _masked(gradients[0], keys, *ctx.place), None, None, None, None
 
 
-def _masked(value: Tensor, keys: Tensor, site: int, probability: float) -> Tensor:
-    keep = keep_mask(keys, site, value.shape[1], value.shape[2], probability)
-    return value * keep * (1.0 / (1.0 - probability))
+def _masked(value: Tensor, keys: Tensor, site: int, probability: float, start: int) -> Tensor:
+    output = torch.empty_like(value)
+    batch, length, channels = value.shape
+    step = max(1, MASK_ELEMENTS // (batch * channels))
+    for first in range(0, length, step):
+        part = value[:, first : first + step]
+        keep = keep_mask(keys, site, part.shape[1], channels, probability, start + first)
+        output[:, first : first + step] = part * keep * (1.0 / (1.0 - probability))
+    return output
 
 
 class Dropout(nn.Module):
-    """Dropout at one numbered place of the model, over [B, L, D].
+    """Dropout at one numbered place of the model, over [B, L, D] whose first position is `start`.
 
     Without keys, as outside our own training, it is torch's ordinary dropout.
     """
@@ -84,10 +96,10 @@ class Dropout(nn.Module):
         self.probability = probability
         self.site = site
 
-    def forward(self, value: Tensor, keys: Tensor | None) -> Tensor:
+    def forward(self, value: Tensor, keys: Tensor | None, start: int = 0) -> Tensor:
         if not self.training or self.probability == 0.0:
             return value
         if keys is None:
             return functional.dropout(value, self.probability)
-        dropped: Tensor = _StatelessDropout.apply(value, keys, self.site, self.probability)
+        dropped: Tensor = _StatelessDropout.apply(value, keys, self.site, self.probability, start)
         return dropped

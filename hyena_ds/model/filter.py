@@ -4,9 +4,12 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from hyena_ds.model.config import ModelConfig
+from hyena_ds.model.tiling import Tiling, trainable
 
+ALL = slice(None)
 # The window's slowest and fastest channels fall to TARGET at 1.5 and 0.3 of l_max.
 DECAY_TARGET, SLOW_DECAY, FAST_DECAY = 0.01, 1.5, 0.3
 
@@ -60,8 +63,9 @@ class ExponentialModulation(nn.Module):
         deltas = torch.linspace(slow, fast, channels, dtype=torch.float64).float()
         self.register_buffer("deltas", deltas[None, None, :])
 
-    def forward(self, t: Tensor, value: Tensor) -> Tensor:
-        return value * (torch.exp(-t * self.deltas.abs()) + self.shift)
+    def forward(self, t: Tensor, value: Tensor, channels: slice = ALL) -> Tensor:
+        """`value` [1, T, C] of the given channels, decaying with t [1, T, 1]."""
+        return value * (torch.exp(-t * self.deltas[..., channels].abs()) + self.shift)
 
 
 class HyenaFilter(nn.Module):
@@ -81,22 +85,41 @@ class HyenaFilter(nn.Module):
         self.implicit_filter = _sine_network(config, channels)
         self.modulation = ExponentialModulation(channels, config.filter_shift)
 
-    def forward(self, length: int) -> tuple[Tensor, Tensor]:
-        """The filters [order - 1, D, length] and biases [order - 1, D], fp32.
+    def forward(self, length: int, channels: slice = ALL, tile: int | None = None) -> tuple[Tensor, Tensor]:
+        """The filters [order - 1, C, length] and biases [order - 1, C] of `channels`, fp32.
 
-        Raises SequenceTooLongError where `length` is above `l_max`.
+        With `tile`, that many positions are computed at a time, and again in the backward pass: the network's hidden
+        values are never stored. Raises SequenceTooLongError where `length` is above `l_max`.
         """
         if length > self.l_max:
             raise SequenceTooLongError(
                 f"the input has {length:,} tokens, the model's l_max is {self.l_max:,}; "
                 "cut it into windows or use a model of longer context"
             )
+        first, last, _ = channels.indices(self.bias.shape[0] // self.filters_per_channel)
+        rows = slice(first * self.filters_per_channel, last * self.filters_per_channel)
         z, t = self.pos_emb.z[:, :length], self.pos_emb.t[:, :length]
+        if tile is None:
+            filters = self._values(z, t, rows)
+        else:
+            tiling = Tiling(
+                function=lambda _start, _context, z, t: (self._values(z, t, rows),),
+                parameters=trainable(self.implicit_filter),
+                size=tile,
+                dimension=2,
+            )
+            (filters,) = tiling(None, z, t)
+        # [1, C * O, L] -> [O, C, L]
+        filters = filters[0].reshape(-1, self.filters_per_channel, length).transpose(0, 1)
+        return filters, self.bias[rows].reshape(-1, self.filters_per_channel).T
+
+    def _values(self, z: Tensor, t: Tensor, rows: slice) -> Tensor:
+        """The filter channels `rows` [1, R, T] at the positions of the tables z [1, T, E] and t [1, T, 1]."""
+        last = self.implicit_filter[-1].get_parameter("weight")
         with torch.autocast(z.device.type, enabled=False):
-            filters = self.modulation(t, self.implicit_filter(z))
-        # [1, L, D * O] -> [O, D, L]
-        filters = filters[0].T.reshape(-1, self.filters_per_channel, length).transpose(0, 1)
-        return filters, self.bias.reshape(-1, self.filters_per_channel).T
+            hidden = self.implicit_filter[:-1](z)
+            values: Tensor = self.modulation(t, functional.linear(hidden, last[rows]), rows)
+        return values.transpose(1, 2)
 
 
 def _sine_network(config: ModelConfig, channels: int) -> nn.Sequential:

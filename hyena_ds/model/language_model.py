@@ -5,12 +5,14 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from hyena_ds.model.block import ActivationCheckpointing, Block, add_residual, normalised
+from hyena_ds.model.block import Block, add_residual, normalised
 from hyena_ds.model.config import ModelConfig
 from hyena_ds.model.dropout import Dropout
+from hyena_ds.model.execution import Execution, positions_of
 from hyena_ds.model.filter import PositionalFeatures
-from hyena_ds.ops.long_convolution.dispatch import ConvolutionBackend
+from hyena_ds.model.tiling import Tiling, trainable
 
 # 12 tokens, padded to a multiple of 8; rows 12 to 15 are in every published checkpoint.
 EMBEDDING_ROWS = 16
@@ -33,30 +35,20 @@ class HyenaBackbone(nn.Module):
 
     Args:
         config: the model's shape.
-        activation_checkpointing: which part of each block is recomputed in the backward pass.
-        convolution: backend of the long convolution.
+        execution: how it is computed.
         share_tables: one positional table for all layers; False where imported weights bring one for each.
     """
 
-    def __init__(
-        self,
-        config: ModelConfig,
-        *,
-        activation_checkpointing: ActivationCheckpointing = "none",
-        convolution: ConvolutionBackend = "auto",
-        share_tables: bool = True,
-    ) -> None:
+    def __init__(self, config: ModelConfig, execution: Execution | None = None, *, share_tables: bool = True) -> None:
         super().__init__()
+        self.execution = execution or Execution()
+        self.reach = config.short_filter_order - 1
+        dropouts = (config.resid_dropout, config.hyena_dropout)
+        self._replays_dropout = self.execution.activation_checkpointing != "none" and any(dropouts)
         self.embeddings = TokenEmbeddings(config.d_model)
         shared = PositionalFeatures(config.l_max, config.emb_dim) if share_tables else None
         self.layers = nn.ModuleList(
-            Block(
-                config,
-                shared or PositionalFeatures(config.l_max, config.emb_dim),
-                number,
-                activation_checkpointing=activation_checkpointing,
-                convolution=convolution,
-            )
+            Block(config, shared or PositionalFeatures(config.l_max, config.emb_dim), number, self.execution)
             for number in range(config.n_layer)
         )
         self.final_dropout = Dropout(config.resid_dropout, 3 * config.n_layer)
@@ -65,56 +57,76 @@ class HyenaBackbone(nn.Module):
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, dropout_keys: Tensor | None = None
     ) -> Tensor:
-        """Hidden states [B, L, D] after the final norm."""
-        embedded: Tensor = self.embeddings(input_ids)
-        last = embedded
-        for state in self.hidden_states(embedded, attention_mask, dropout_keys):
-            last = state  # one state alive at a time
-        return last
+        """Hidden states [B, L/P, D] after the final norm, of token ids [B, L/P] and a mask of the same shape."""
+        for last in self.hidden_states(self.embeddings(input_ids), attention_mask, dropout_keys):
+            state = last  # one state alive at a time
+        return state
 
     def hidden_states(
         self, embedded: Tensor, attention_mask: Tensor | None = None, dropout_keys: Tensor | None = None
     ) -> Iterator[Tensor]:
-        """The embeddings, the output of each layer and the final norm's: n_layer + 2 tensors [B, L, D]."""
+        """The embeddings, the output of each layer and the final norm's: n_layer + 2 tensors [B, L/P, D]."""
+        if self.training and self._replays_dropout and dropout_keys is None:
+            raise ValueError("activation checkpointing repeats dropout, which needs dropout_keys; give them")
+        positions = positions_of(self.execution.sequence, self.reach, embedded.shape[1], attention_mask, dropout_keys)
         yield embedded
         hidden, residual = embedded, None
+        del embedded
         for layer in self.layers:
-            hidden, residual = layer(hidden, residual, attention_mask, dropout_keys)
+            hidden, residual = layer(hidden, residual, positions)
             yield hidden
-        yield normalised(self.ln_f, add_residual(self.final_dropout(hidden, dropout_keys), residual))
+        last = add_residual(self.final_dropout(hidden, dropout_keys, positions.start), residual)
+        yield normalised(self.ln_f, last)
+
+
+class NextTokenHead(nn.Linear):
+    """Logits of the next token, or how surprising the one that came is."""
+
+    def __init__(self, d_model: int, tile_tokens: int) -> None:
+        super().__init__(d_model, EMBEDDING_ROWS, bias=False)
+        self.tile_tokens = tile_tokens
+
+    def forward(self, hidden: Tensor, targets: Tensor | None = None) -> Tensor:
+        """Logits [B, L, 16] from hidden states [B, L, D]; with token ids `targets` [B, L], fp32 nats [B, L]."""
+        if targets is None:
+            return self._logits(hidden)
+        tile = max(1, self.tile_tokens // hidden.shape[0])
+        tiling = Tiling(self._nats, trainable(self), size=tile)
+        return tiling(None, hidden, targets)[0]
+
+    def _logits(self, hidden: Tensor) -> Tensor:
+        with torch.autocast(hidden.device.type, enabled=False):
+            return super().forward(hidden)
+
+    def _nats(self, _start: int, _context: int, hidden: Tensor, targets: Tensor) -> tuple[Tensor]:
+        logits = self._logits(hidden).float()
+        return (functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view_as(targets),)
 
 
 class HyenaLanguageModel(nn.Module):
     """HyenaDNA with its next-base head; parameter names are those of the published checkpoints."""
 
-    def __init__(
-        self,
-        config: ModelConfig,
-        *,
-        activation_checkpointing: ActivationCheckpointing = "none",
-        convolution: ConvolutionBackend = "auto",
-        share_tables: bool = True,
-    ) -> None:
+    def __init__(self, config: ModelConfig, execution: Execution | None = None, *, share_tables: bool = True) -> None:
         super().__init__()
         self.config = config
-        self.backbone = HyenaBackbone(
-            config,
-            activation_checkpointing=activation_checkpointing,
-            convolution=convolution,
-            share_tables=share_tables,
-        )
-        self.lm_head = nn.Linear(config.d_model, EMBEDDING_ROWS, bias=False)
+        self.backbone = HyenaBackbone(config, execution, share_tables=share_tables)
+        self.lm_head = NextTokenHead(config.d_model, self.backbone.execution.tile_tokens)
         initialize(self, config)
         self.lm_head.weight = self.backbone.embeddings.word_embeddings.weight
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, dropout_keys: Tensor | None = None
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        dropout_keys: Tensor | None = None,
+        targets: Tensor | None = None,
     ) -> Tensor:
-        """Logits [B, L, 16] of the next token, never below fp32 in training, from token ids [B, L]."""
-        hidden = self.backbone(input_ids, attention_mask, dropout_keys)
-        with torch.autocast(hidden.device.type, enabled=False):
-            logits: Tensor = self.lm_head(hidden)
-        return logits
+        """Logits [B, L/P, 16] of the next token, never below fp32 in training, from token ids [B, L/P].
+
+        With `targets` [B, L/P], the token ids that came next, their cross-entropy in nats instead, fp32 [B, L/P].
+        """
+        nats_or_logits: Tensor = self.lm_head(self.backbone(input_ids, attention_mask, dropout_keys), targets)
+        return nats_or_logits
 
 
 def initialize(model: nn.Module, config: ModelConfig) -> None:

@@ -49,7 +49,8 @@ class CheckedRun:
         lines = [
             f"model: {count_parameters(model):,} parameters, l_max {self.config.model.l_max:,} tokens",
             f"data: {self.config.data.directory}, {self.index.bases('train'):,} training bases",
-            f"ranks: {self.dimensions.world_size}, all data parallel",
+            f"ranks: {self.dimensions.data_parallel_size} data parallel · "
+            f"{self.dimensions.sequence_parallel_size} sequence parallel",
         ]
         for stage in self.schedule.stages:
             lines.append(
@@ -59,6 +60,17 @@ class CheckedRun:
         return "\n".join(lines)
 
 
+def _dimensions(config: RunConfig, environment: ProcessEnvironment) -> ParallelDimensions:
+    dimensions = ParallelDimensions(
+        environment.world_size, config.parallel.sequence_parallel_size, environment.local_world_size
+    )
+    dimensions.check_divides(config.model.d_model, "model.d_model")
+    for number, stage in enumerate(config.stages):
+        dimensions.check_divides(stage.length, f"stages.{number}.length")
+    dimensions.check_divides(config.validation_length, "the validation length")
+    return dimensions
+
+
 def check_run(config: RunConfig, environment: ProcessEnvironment) -> CheckedRun:
     """Raises InputError at the first thing that would stop the run later."""
     directory = Path(config.data.directory)
@@ -66,7 +78,7 @@ def check_run(config: RunConfig, environment: ProcessEnvironment) -> CheckedRun:
     checked = CheckedRun(
         config=config,
         environment=environment,
-        dimensions=ParallelDimensions(environment.world_size, config.parallel.sequence_parallel_size),
+        dimensions=_dimensions(config, environment),
         schedule=plan_stages(config.stages, config.batch.tokens_per_step),
         index=index,
         shards=ShardReader(directory, index),

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hyena_ds.data.batch import inputs_and_targets, valid_targets
 from hyena_ds.engine.distributed import any_rank
 from hyena_ds.engine.engine import StepResult
 from hyena_ds.errors import EXIT_DONE, EXIT_RESTART, InputError
@@ -106,10 +105,9 @@ def _next_token_loss(run: Run, step: int) -> Any:
     config, device = run.config, run.engine.device
 
     def loss(module: nn.Module, micro_batch: MicroBatch) -> Tensor:
-        inputs, targets = inputs_and_targets(micro_batch.tokens.to(device, non_blocking=True).long())
+        tokens = micro_batch.tokens.to(device, non_blocking=True)
         keys = dropout_keys(config.seed, step, micro_batch.samples.to(device))
-        logits = module(inputs, dropout_keys=keys)
-        return token_loss_sum(logits, targets, valid_targets(targets, config.data.ignore_n))
+        return token_loss_sum(module, tokens, run.sequence, ignore_n=config.data.ignore_n, dropout_keys=keys)
 
     return loss
 

@@ -19,9 +19,13 @@ from hyena_ds.engine.checkpoint_store import Checkpoint, newest_checkpoint, read
 from hyena_ds.engine.distributed import leave, start, sum_over_ranks
 from hyena_ds.engine.engine import TrainingEngine
 from hyena_ds.errors import InputError
+from hyena_ds.model.block import Block
 from hyena_ds.model.config import ModelConfig
+from hyena_ds.model.execution import Execution
 from hyena_ds.model.language_model import HyenaLanguageModel
 from hyena_ds.model.parameters import carried_tables, is_filter_parameter, is_table
+from hyena_ds.model.sequence import SequencePart, WholeSequence
+from hyena_ds.parallel.sequence import SequenceGroup
 from hyena_ds.training.check import CheckedRun
 from hyena_ds.training.metrics import MetricsWriter
 from hyena_ds.training.progress import Progress
@@ -39,9 +43,16 @@ class Run:
     """Owns what changes while a run goes on; rank 0 alone writes to its directory."""
 
     def __init__(
-        self, checked: CheckedRun, engine: TrainingEngine, *, step: int, tokens: int, tables: dict[str, Tensor]
+        self,
+        checked: CheckedRun,
+        engine: TrainingEngine,
+        sequence: SequencePart,
+        *,
+        step: int,
+        tokens: int,
+        tables: dict[str, Tensor],
     ) -> None:
-        self.checked, self.engine = checked, engine
+        self.checked, self.engine, self.sequence = checked, engine, sequence
         self.config, self.environment, self.schedule = checked.config, checked.environment, checked.schedule
         self.step, self.tokens, self._tables = step, tokens, tables
         self._started, self._first_step = time.perf_counter(), step
@@ -80,15 +91,16 @@ class Run:
         return StepLoader(
             BatchReader(checked.shards, stream),
             checked.step_plan(stage),
-            rank=self.environment.rank,
+            rank=checked.dimensions.data_rank(self.environment.rank),
             steps=stage.steps,
             first_step=done,
             ignore_n=config.data.ignore_n,
         )
 
     def sum_counts(self, *counts: int) -> list[int]:
-        """Each count, summed over all ranks."""
-        return [int(total) for total in sum_over_ranks(torch.tensor(counts))]
+        """Each count of this rank's samples, summed over the ranks that hold different ones."""
+        once = int(self.sequence.rank == 0)
+        return [int(total) for total in sum_over_ranks(torch.tensor(counts) * once)]
 
     def advance(self, tokens: int) -> None:
         """Count one completed step of `tokens` bases over all ranks."""
@@ -113,8 +125,9 @@ class Run:
                 WindowReader(self.checked.shards),
                 windows,
                 chosen,
-                dimensions=self.checked.dimensions,
-                rank=self.environment.rank,
+                data_parallel_size=self.checked.dimensions.data_parallel_size,
+                data_rank=self.checked.dimensions.data_rank(self.environment.rank),
+                sequence=self.sequence,
                 batch=batch,
                 device=self.engine.device,
             )
@@ -173,10 +186,17 @@ def open_run(checked: CheckedRun) -> Run:
     config, environment = checked.config, checked.environment
     resumed = _find_checkpoint(checked)
     device = start(environment)
+    sequence = _sequence_part(checked)
+    execution = Execution(
+        activation_checkpointing=config.engine.activation_checkpointing,
+        offload=config.engine.offload,
+        tile_tokens=config.engine.tile_tokens,
+        sequence=sequence,
+    )
     torch.manual_seed(config.seed)
     model = HyenaLanguageModel(
         config.model,
-        activation_checkpointing=config.engine.activation_checkpointing,
+        execution,
         share_tables=resumed is None or not any(is_table(name) for name in resumed.parameters),
     )
     if resumed is not None:
@@ -184,17 +204,23 @@ def open_run(checked: CheckedRun) -> Run:
     tables = carried_tables(model)
     engine = TrainingEngine(
         model,
-        dimensions=checked.dimensions,
         engine=config.engine,
         optimizer=config.optimizer,
         total_steps=checked.schedule.total_steps,
         is_filter_parameter=is_filter_parameter,
         device=device,
+        whole_modules=(Block,),
     )
     if resumed is not None:
         load_optimizer(engine, resumed)
     step, tokens = (resumed.step, resumed.progress.get("tokens", 0)) if resumed is not None else (0, 0)
-    return Run(checked, engine, step=step, tokens=tokens, tables=tables)
+    return Run(checked, engine, sequence, step=step, tokens=tokens, tables=tables)
+
+
+def _sequence_part(checked: CheckedRun) -> SequencePart:
+    if checked.dimensions.sequence_parallel_size == 1:
+        return WholeSequence()
+    return SequenceGroup(checked.dimensions, checked.environment.rank)
 
 
 def _find_checkpoint(checked: CheckedRun) -> Checkpoint | None:

@@ -9,13 +9,12 @@ import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional
 
 from hyena_ds.config.section import Section
 from hyena_ds.data.batch import WindowReader, base_targets, inputs_and_targets
 from hyena_ds.data.windows import WindowSet
 from hyena_ds.engine.distributed import sum_over_ranks
-from hyena_ds.parallel.dimensions import ParallelDimensions
+from hyena_ds.model.sequence import SequencePart, own_positions
 
 
 class ValidationConfig(Section):
@@ -51,7 +50,7 @@ class Score:
         return self.loss / math.log(2)
 
 
-Forward = Callable[[Tensor], Tensor]
+Forward = Callable[..., Tensor]
 
 
 def score_windows(
@@ -60,8 +59,9 @@ def score_windows(
     windows: WindowSet,
     chosen: np.ndarray,
     *,
-    dimensions: ParallelDimensions,
-    rank: int,
+    data_parallel_size: int,
+    data_rank: int,
+    sequence: SequencePart,
     batch: int,
     device: torch.device,
 ) -> Score:
@@ -70,26 +70,23 @@ def score_windows(
     Every rank runs the same number of forward passes, which ZeRO 3 needs; a rank without a window left runs one
     that does not count.
     """
-    ranks = dimensions.data_parallel_size
     sums = torch.zeros(2, dtype=torch.float64)
-    for first in range(0, len(chosen), batch * ranks):
-        mine = chosen[first + rank * batch : first + (rank + 1) * batch]
+    for first in range(0, len(chosen), batch * data_parallel_size):
+        mine = chosen[first + data_rank * batch : first + (data_rank + 1) * batch]
         counted = len(mine) > 0
         tokens = torch.from_numpy(reader.read(windows, mine if counted else chosen[:1])).to(device)
-        nats, bases = _batch_nats(forward, tokens)
+        nats, bases = _batch_nats(forward, tokens, sequence)
         if counted:
             sums += torch.stack([nats, bases]).cpu()
     nats, bases = sum_over_ranks(sums).tolist()
     return Score(nats, int(bases), len(chosen))
 
 
-def _batch_nats(forward: Forward, tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """Summed nats and count of base targets of uint8 tokens [B, L + 1], both float64 scalars."""
-    inputs, targets = inputs_and_targets(tokens.long())
-    logits = forward(inputs).float()
-    losses = functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
-    counted = base_targets(targets).flatten()
-    return (losses.double() * counted).sum(), counted.double().sum()
+def _batch_nats(forward: Forward, tokens: Tensor, sequence: SequencePart) -> tuple[Tensor, Tensor]:
+    """Summed nats and count of base targets of this rank's part of uint8 tokens [B, L + 1], both float64 scalars."""
+    inputs, targets = (own_positions(sequence, part) for part in inputs_and_targets(tokens.long()))
+    counted = base_targets(targets)
+    return (forward(inputs, targets=targets).double() * counted).sum(), counted.double().sum()
 
 
 def report(step: int, scores: dict[str, Score]) -> dict[str, Any]:

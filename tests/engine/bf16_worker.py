@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from hyena_ds.engine.config import EngineConfig, OptimizerConfig
 from hyena_ds.engine.distributed import leave, start
 from hyena_ds.engine.engine import TrainingEngine
+from hyena_ds.model.block import Block
 from hyena_ds.model.config import ModelConfig
 from hyena_ds.model.language_model import HyenaLanguageModel
 from hyena_ds.model.parameters import is_filter_parameter
-from hyena_ds.parallel.dimensions import ParallelDimensions
+from hyena_ds.model.sequence import WholeSequence
 from hyena_ds.parallel.environment import read_environment
 from hyena_ds.training.loss import token_loss_sum
 
@@ -38,19 +39,18 @@ def make_tokens() -> Tensor:
 
 def loss_of(module: nn.Module, rows: Tensor) -> Tensor:
     tokens = make_tokens()[rows]
-    logits = module(tokens[:, :-1])
-    return token_loss_sum(logits, tokens[:, 1:], torch.ones(len(rows), LENGTH, dtype=torch.bool))
+    return token_loss_sum(module, tokens, WholeSequence(), ignore_n=True)
 
 
 def run_stage(stage: Any, rank: int, world_size: int) -> dict[str, Any]:
     engine = TrainingEngine(
         make_model(),
-        dimensions=ParallelDimensions(world_size),
         engine=EngineConfig(zero_stage=stage, precision="bf16", parameter_persistence_threshold=0),
         optimizer=OptimizerConfig(),
         total_steps=1,
         is_filter_parameter=is_filter_parameter,
         device=torch.device("cpu"),
+        whole_modules=(Block,),
     )
     seen: dict[str, Tensor] = {}
     layer = engine.module.module.backbone.layers[1]

@@ -1,12 +1,13 @@
 """One rank of test_engine.py: trains steps in every case of settings and saves what came out.
 
-`python step_worker.py OUTPUT`: rank 0 writes gradients, parameters, losses and norms of each case.
+`python step_worker.py OUTPUT SEQUENCE_PARALLEL_SIZE pairs|grid`: rank 0 writes gradients, parameters, losses and norms.
 """
 
 import itertools
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,34 +16,85 @@ from hyena_ds.engine.config import EngineConfig, OptimizerConfig
 from hyena_ds.engine.distributed import leave, start
 from hyena_ds.engine.engine import TrainingEngine
 from hyena_ds.engine.optimizer_state import gather_parameters
+from hyena_ds.model.block import Block
 from hyena_ds.model.config import ModelConfig
 from hyena_ds.model.dropout import dropout_keys
+from hyena_ds.model.execution import Execution
 from hyena_ds.model.language_model import HyenaLanguageModel
 from hyena_ds.model.parameters import is_filter_parameter
+from hyena_ds.model.sequence import SequencePart, WholeSequence, own_positions
 from hyena_ds.parallel.dimensions import ParallelDimensions
 from hyena_ds.parallel.environment import read_environment
-from hyena_ds.training.loss import token_loss_sum
+from hyena_ds.parallel.sequence import SequenceGroup
 
 SAMPLES, LENGTH, STEPS = 8, 24, 3
-MODEL = ModelConfig(
-    d_model=16, n_layer=2, l_max=32, filter_order=8, embed_dropout=0.2, resid_dropout=0.1, hyena_dropout=0.1
+OPTIMIZER = OptimizerConfig(
+    learning_rate=1e-2, filter_learning_rate=5e-3, gradient_clipping=0.5, warmup_fraction=0.0, epsilon=1e-3
 )
-OPTIMIZER = OptimizerConfig(learning_rate=1e-2, filter_learning_rate=5e-3, gradient_clipping=0.5, warmup_fraction=0.0)
-CASES = list(itertools.product((0, 1, 2, 3), (1, 3), ("none", "block")))
+MODELS = {"order 2": {}, "order 3": {"order": 3}, "bidirectional": {"bidirectional": True}}
+INPUTS = ("plain", "mask", "dropout")
+ZERO_STAGES = (0, 1, 2, 3)
+CHECKPOINTING = ("none", "mixer", "mlp", "block")
+PARTS = (1, 2)
 
 
-def make_batch(step: int) -> tuple[Tensor, Tensor]:
-    """Tokens [S, L + 1] and which targets count [S, L]: from all of them to none in a sample."""
+class Case(NamedTuple):
+    """`parts` are the micro-batches of a step."""
+
+    zero_stage: int
+    checkpointing: str
+    parts: int
+    inputs: str
+    model: str
+
+
+def grid() -> list[Case]:
+    """Every case."""
+    return [Case(*values) for values in itertools.product(ZERO_STAGES, CHECKPOINTING, PARTS, INPUTS, MODELS)]
+
+
+def pairs() -> list[Case]:
+    """Sixteen cases in which every value of a setting meets every value of every other."""
+    models = list(MODELS)
+    return [
+        Case(stage, CHECKPOINTING[number], PARTS[(stage + number // 2) % 2], INPUTS[(stage + number) % 3],
+             models[(stage + 2 * number) % 3])
+        for stage, number in itertools.product(ZERO_STAGES, range(4))
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tokens [S, L + 1], which targets count [S, L], which inputs are no padding [S, L]."""
+
+    tokens: Tensor
+    counted: Tensor
+    mask: Tensor
+
+
+def make_batch(step: int) -> Batch:
+    """From all targets of a sample to none count; padding stands on the left, on the right, or nowhere."""
     generator = torch.Generator().manual_seed(step)
     tokens = torch.randint(7, 11, (SAMPLES, LENGTH + 1), generator=generator)
     share = torch.linspace(0, 1, SAMPLES)[torch.randperm(SAMPLES, generator=generator)]
     counted = torch.rand(SAMPLES, LENGTH, generator=generator) < share[:, None]
-    return tokens, counted
+    mask = torch.ones(SAMPLES, LENGTH, dtype=torch.int64)
+    mask[1, :7] = 0
+    mask[2, 15:] = 0
+    mask[5, :1] = 0
+    return Batch(tokens, counted, mask)
 
 
-def make_model(checkpointing: Any = "none") -> HyenaLanguageModel:
+def make_model(case: Case, sequence: SequencePart) -> HyenaLanguageModel:
+    """A model whose filters matter, computed in tiles that divide nothing."""
     torch.manual_seed(0)
-    model = HyenaLanguageModel(MODEL, activation_checkpointing=checkpointing)
+    dropout = 0.2 if case.inputs == "dropout" else 0.0
+    config = ModelConfig(
+        d_model=16, n_layer=2, l_max=32, filter_order=8,
+        embed_dropout=dropout, resid_dropout=dropout / 2, hyena_dropout=dropout / 2, **MODELS[case.model],
+    )  # fmt: skip
+    execution: Any = {"activation_checkpointing": case.checkpointing, "tile_tokens": 20, "sequence": sequence}
+    model = HyenaLanguageModel(config, Execution(**execution))
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if is_filter_parameter(name) and "freq" not in name:
@@ -50,57 +102,75 @@ def make_model(checkpointing: Any = "none") -> HyenaLanguageModel:
     return model
 
 
-def loss_of(step: int) -> Any:
+def loss_of(step: int, case: Case, sequence: SequencePart) -> Any:
+    """The loss function of some rows of a step's batch."""
+
     def loss(module: nn.Module, rows: Tensor) -> Tensor:
-        tokens, counted = make_batch(step)
-        logits = module(tokens[rows, :-1], dropout_keys=dropout_keys(1, step, rows))
-        return token_loss_sum(logits, tokens[rows, 1:], counted[rows])
+        batch = make_batch(step)
+        inputs, targets, counted, mask = (
+            own_positions(sequence, value[rows])
+            for value in (batch.tokens[:, :-1], batch.tokens[:, 1:], batch.counted, batch.mask)
+        )
+        nats = module(
+            inputs,
+            attention_mask=mask if case.inputs == "mask" else None,
+            dropout_keys=dropout_keys(1, step, rows),
+            targets=targets,
+        )
+        total: Tensor = (nats * counted).sum()
+        return total
 
     return loss
 
 
-def run_case(stage: Any, parts: int, checkpointing: Any, rank: int, world_size: int) -> dict[str, Any]:
+def run_case(case: Case, sequence: SequencePart, rows: Any) -> dict[str, Any]:
     engine = TrainingEngine(
-        make_model(checkpointing),
-        dimensions=ParallelDimensions(world_size),
-        engine=EngineConfig(zero_stage=stage, precision="fp32", parameter_persistence_threshold=0),
+        make_model(case, sequence),
+        engine=EngineConfig(zero_stage=case.zero_stage, precision="fp32", parameter_persistence_threshold=0),  # type: ignore[arg-type]
         optimizer=OPTIMIZER,
         total_steps=STEPS,
         is_filter_parameter=is_filter_parameter,
         device=torch.device("cpu"),
+        whole_modules=(Block,),
     )
-    rows = torch.arange(SAMPLES).chunk(world_size)[rank].tensor_split(parts)
     found: dict[str, Any] = {"loss": [], "norm": []}
     for step in range(STEPS):
-        valid = int(make_batch(step)[1].sum())
-        local_loss = engine.accumulate(rows, loss_of(step), valid_targets=valid)
+        valid = int(make_batch(step).counted.sum())
+        local_loss = engine.accumulate(rows, loss_of(step, case, sequence), valid_targets=valid)
         if step == 0:
             found["gradients"] = engine.full_gradients()
         result = engine.apply(local_loss, valid_targets=valid, step=step)
         found["loss"].append(result.loss)
         found["norm"].append(result.grad_norm)
     found["parameters"] = gather_parameters(engine)
-    found["after_nan"] = _step_with_nan(engine, rows)
+    found["after_nan"] = _step_with_nan(engine, rows, case, sequence)
     engine.close()
     return found
 
 
-def _step_with_nan(engine: TrainingEngine, rows: Any) -> dict[str, Any]:
+def _step_with_nan(engine: TrainingEngine, rows: Any, case: Case, sequence: SequencePart) -> dict[str, Any]:
     """Parameters after a step whose gradient is not a number."""
 
     def loss(module: nn.Module, part: Tensor) -> Tensor:
-        return loss_of(0)(module, part) * float("nan")
+        return loss_of(0, case, sequence)(module, part) * float("nan")
 
     result = engine.train_step(rows, loss, valid_targets=1, step=0)
     return {"skipped": result.skipped, "parameters": gather_parameters(engine)}
 
 
 def main() -> None:
+    output, size, kind = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     environment = read_environment()
     start(environment)
-    results = {case: run_case(*case, environment.rank, environment.world_size) for case in CASES}
+    dimensions = ParallelDimensions(environment.world_size, size)
+    sequence: SequencePart = WholeSequence() if size == 1 else SequenceGroup(dimensions, environment.rank)
+    own = torch.arange(SAMPLES).chunk(dimensions.data_parallel_size)[dimensions.data_rank(environment.rank)]
+    results = {
+        tuple(case): run_case(case, sequence, own.tensor_split(case.parts))
+        for case in (grid() if kind == "grid" else pairs())
+    }
     if environment.is_main:
-        torch.save(results, Path(sys.argv[1]))
+        torch.save(results, output)
     leave()
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from hyena_ds.model.config import ModelConfig
+from hyena_ds.model.execution import Execution
 from hyena_ds.model.language_model import HyenaLanguageModel
 
 GOLDEN = Path(__file__).resolve().parents[1] / "data" / "golden"
@@ -28,7 +29,9 @@ def _model(case: str, shift: float, checkpointing: Any) -> HyenaLanguageModel:
         filter_shift=shift,
         embed_dropout=0.0,
     )
-    model = HyenaLanguageModel(config, share_tables=False, activation_checkpointing=checkpointing)
+    model = HyenaLanguageModel(
+        config, Execution(activation_checkpointing=checkpointing, tile_tokens=100), share_tables=False
+    )
     state = {name.removeprefix("hyena."): value for name, value in load_file(folder / "model.safetensors").items()}
     missing, unexpected = model.load_state_dict(state, strict=False)
     assert not unexpected

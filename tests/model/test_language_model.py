@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from hyena_ds.model.config import ModelConfig
 from hyena_ds.model.dropout import dropout_keys, keep_mask
+from hyena_ds.model.execution import Execution
 from hyena_ds.model.filter import PositionalFeatures, SequenceTooLongError
 from hyena_ds.model.language_model import HyenaLanguageModel
 from hyena_ds.model.parameters import carried_tables, count_parameters, is_filter_parameter
@@ -31,7 +32,8 @@ def make_model(**settings: Any) -> HyenaLanguageModel:
     checkpointing = settings.pop("activation_checkpointing", "none")
     torch.manual_seed(0)
     config = ModelConfig(**{"d_model": 16, "n_layer": 2, "l_max": 66, "embed_dropout": 0.0} | settings)
-    model = HyenaLanguageModel(config, activation_checkpointing=checkpointing, share_tables=share_tables)
+    execution = Execution(activation_checkpointing=checkpointing, tile_tokens=20)
+    model = HyenaLanguageModel(config, execution, share_tables=share_tables)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if is_filter_parameter(name) and name.endswith("weight"):
@@ -169,22 +171,18 @@ def test_recomputation_changes_no_gradient_with_dropout_on(checkpointing: str) -
     settings = {"embed_dropout": 0.2, "resid_dropout": 0.2, "hyena_dropout": 0.2}
     loss, gradients = _loss_and_gradients(make_model(**settings))
     replayed_loss, replayed = _loss_and_gradients(make_model(**settings, activation_checkpointing=checkpointing))
-    assert loss == replayed_loss
+    assert replayed_loss == pytest.approx(loss, rel=1e-6)
     assert gradients.keys() == replayed.keys()
     for name, gradient in gradients.items():
-        assert torch.equal(gradient, replayed[name]), name
+        assert (gradient - replayed[name]).norm() <= 1e-5 * gradient.norm(), name
 
 
 @pytest.mark.parametrize("checkpointing", ["mixer", "mlp", "block"])
-def test_recomputation_repeats_ordinary_dropout_too(checkpointing: str) -> None:
-    found = []
-    for settings in ({}, {"activation_checkpointing": checkpointing}):
-        model, tokens = make_model(hyena_dropout=0.3, **settings).train(), make_tokens()
-        torch.manual_seed(4)
-        model(tokens).square().mean().backward()
-        found.append({name: value.grad for name, value in model.named_parameters()})
-    for name, gradient in found[0].items():
-        assert torch.equal(gradient, found[1][name]), name
+def test_what_is_computed_again_needs_dropout_that_can_be_repeated(checkpointing: str) -> None:
+    model = make_model(hyena_dropout=0.3, activation_checkpointing=checkpointing).train()
+    with pytest.raises(ValueError, match="dropout_keys"):
+        model(make_tokens())
+    assert torch.isfinite(model.eval()(make_tokens())).all()
 
 
 def test_each_dropout_matters() -> None:

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from hyena_ds.model.config import ModelConfig
 from hyena_ds.model.dropout import dropout_keys, keep_mask
+from hyena_ds.model.execution import Execution
 from hyena_ds.model.filter import PositionalFeatures
 from hyena_ds.model.operator import HyenaOperator
 from hyena_ds.ops.long_convolution import long_convolution
@@ -19,7 +20,8 @@ SITE = 7
 def make_operator(convolution: Any = "auto", **settings: Any) -> HyenaOperator:
     torch.manual_seed(0)
     config = ModelConfig(**{"d_model": 8, "n_layer": 1, "l_max": 34} | settings)
-    operator = HyenaOperator(config, PositionalFeatures(config.l_max, config.emb_dim), SITE, convolution)
+    execution = Execution(convolution=convolution)
+    operator = HyenaOperator(config, PositionalFeatures(config.l_max, config.emb_dim), SITE, execution)
     for parameter in operator.filter_fn.implicit_filter.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     return operator

@@ -1,7 +1,6 @@
 import pytest
 
 from hyena_ds.errors import InputError
-from hyena_ds.parallel.dimensions import ParallelDimensions
 from hyena_ds.parallel.environment import read_environment
 
 
@@ -97,9 +96,3 @@ def test_contradicting_variables_are_refused() -> None:
         read_environment({"RANK": "1", "WORLD_SIZE": "4"})
     with pytest.raises(InputError, match="LOCAL_RANK=2 does not fit 2 ranks on this node of 4"):
         read_environment({"RANK": "2", "WORLD_SIZE": "4", "LOCAL_RANK": "2", "LOCAL_WORLD_SIZE": "2"})
-
-
-def test_a_sequence_axis_is_refused_by_name() -> None:
-    assert ParallelDimensions(8).data_parallel_size == 8
-    with pytest.raises(InputError, match="sequence_parallel_size=2"):
-        ParallelDimensions(8, 2)

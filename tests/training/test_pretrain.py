@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,13 @@ def wait_for(path: Path, seconds: float = 120) -> None:
         time.sleep(0.002)
 
 
+def kill(processes: list[subprocess.Popen[str]]) -> None:
+    for process in processes:
+        os.kill(process.pid, signal.SIGKILL)
+    for process in processes:
+        process.communicate()
+
+
 @pytest.mark.parametrize("stage", [0, 3])
 def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(
     config: Path, uninterrupted: dict[str, Any], stage: int
@@ -89,9 +97,7 @@ def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(
     shutil.rmtree(config.parent / "run")
     processes = start_ranks(2, PRETRAIN, "--config", config, f"engine.zero_stage={stage}")
     wait_for(config.parent / "run" / "checkpoints" / "step-00000020" / "manifest.json")
-    for process in processes:
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
+    kill(processes)
     (printed, _) = pretrain(config, f"engine.zero_stage={stage}", ranks=2)
     assert "resuming from" in printed
     assert trace(config) == whole
@@ -106,10 +112,40 @@ def test_killed_inside_a_save_equals_uninterrupted(config: Path, uninterrupted: 
     assert trace(config) == uninterrupted["trace"]
 
 
-def test_two_ranks_at_stage_3_resume_as_one_rank_at_stage_1(config: Path, uninterrupted: dict[str, Any]) -> None:
-    pretrain(config, "engine.zero_stage=3", "--stop-after-steps", "20", ranks=2)
-    pretrain(config, "engine.zero_stage=1")
+def spread(zero_stage: int, sequence: int) -> list[str]:
+    return [f"engine.zero_stage={zero_stage}", f"parallel.sequence_parallel_size={sequence}"]
+
+
+@pytest.mark.parametrize("checkpointing", ["none", "block"])
+def test_two_ranks_of_one_sequence_trace_what_one_rank_traces(
+    config: Path, uninterrupted: dict[str, Any], checkpointing: str
+) -> None:
+    pretrain(config, *spread(1, 2), f"engine.activation_checkpointing={checkpointing}", ranks=2)
     assert_close(trace(config), uninterrupted["trace"])
+    assert_close(scores(config), uninterrupted["scores"])
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ((2, 3, 1), (1, 1, 1)),
+        ((2, 1, 1), (1, 1, 1)),
+        ((2, 2, 2), (4, 2, 2)),
+        ((4, 3, 2), (2, 0, 1)),
+    ],
+    ids=str,
+)
+def test_killed_inside_a_stage_a_run_goes_on_spread_otherwise(
+    config: Path, uninterrupted: dict[str, Any], before: tuple[int, int, int], after: tuple[int, int, int]
+) -> None:
+    """(ranks, ZeRO stage, sequence-parallel size) before and after."""
+    processes = start_ranks(before[0], PRETRAIN, "--config", config, *spread(*before[1:]))
+    wait_for(config.parent / "run" / "checkpoints" / "step-00000020" / "manifest.json")
+    kill(processes)
+    printed = pretrain(config, *spread(*after[1:]), ranks=after[0])
+    assert "resuming from" in printed[0]
+    assert_close(trace(config), uninterrupted["trace"])
+    assert_close(scores(config), uninterrupted["scores"])
 
 
 def test_a_signal_saves_the_last_step_and_asks_for_a_restart(config: Path, uninterrupted: dict[str, Any]) -> None:
@@ -139,7 +175,9 @@ def _last_line(printed: list[str]) -> str:
         (["batch.tokens_per_step=896"], ["7 samples", "data-parallel size 2", "1, 7"]),
         (["engine.zero_stage=7"], ["engine.zero_stage=7"]),
         (["data.directory=/nowhere"], ["/nowhere", "preprocessing.shard"]),
-        (["parallel.sequence_parallel_size=2"], ["sequence_parallel_size=2"]),
+        (["parallel.sequence_parallel_size=4"], ["sequence_parallel_size=4", "2 ranks", "1, 2"]),
+        (["parallel.sequence_parallel_size=2", "model.d_model=15"], ["model.d_model=15", "15 = 7 · 2 + 1"]),
+        (["parallel.sequence_parallel_size=2", "stages.1.length=65"], ["stages.1.length=65"]),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(config: Path, words: list[str], told: list[str]) -> None:

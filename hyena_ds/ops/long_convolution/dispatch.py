@@ -2,10 +2,11 @@
 
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from hyena_ds.ops.long_convolution.reference import direct_convolution
-from hyena_ds.ops.long_convolution.right_angle import right_angle_convolution
+from hyena_ds.ops.long_convolution.right_angle import right_angle_convolution, right_angle_gradients
 
 ConvolutionBackend = Literal["auto", "reference", "torch"]
 
@@ -44,3 +45,25 @@ def long_convolution(
             return direct_convolution(signal, filter, bias, bidirectional=bidirectional)
         case _:
             raise ValueError(f"convolution backend {backend!r} is none of auto, reference, torch")
+
+
+def long_convolution_gradients(
+    received: Tensor,
+    signal: Tensor,
+    filter: Tensor,
+    bias: Tensor,
+    *,
+    backend: ConvolutionBackend = "auto",
+    bidirectional: bool = False,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of signal, filter and bias from `received`, the output's [B, D, L].
+
+    For callers that are autograd functions themselves: the forward pass is not computed again.
+    """
+    if backend != "reference":
+        return right_angle_gradients(received, signal, filter, bias, bidirectional)
+    with torch.enable_grad():
+        leaves = [value.detach().requires_grad_() for value in (signal, filter, bias)]
+        output = direct_convolution(*leaves, bidirectional=bidirectional)
+    signal_gradient, filter_gradient, bias_gradient = torch.autograd.grad(output, leaves, received)
+    return signal_gradient, filter_gradient, bias_gradient

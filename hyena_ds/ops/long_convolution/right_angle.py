@@ -70,50 +70,56 @@ def _twist_for(signal: Tensor, filter: Tensor) -> Tensor:
     return _twist(fast_length(signal.shape[-1]), dtype, signal.device)
 
 
+def _convolve(signal: Tensor, filter: Tensor, bias: Tensor, bidirectional: bool) -> Tensor:
+    """The convolution outside autograd, chunk by chunk of channels, which bounds the peak memory."""
+    twist = _twist_for(signal, filter)
+    output = torch.empty(signal.shape, dtype=signal.dtype, device=signal.device)
+    for channels in _channel_chunks(signal, twist.shape[0]):
+        chunk = signal[:, channels].to(twist.real.dtype)
+        result = _filtered(chunk, _transfer(filter[channels], twist, bidirectional), twist)
+        result.addcmul_(_direct_weight(filter, bias, channels, bidirectional), chunk)
+        output[:, channels] = result
+    return output
+
+
+def right_angle_gradients(
+    received: Tensor, signal: Tensor, filter: Tensor, bias: Tensor, bidirectional: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of signal, filter and bias from the output's, `received`; all spectra are recomputed."""
+    twist = _twist_for(signal, filter)
+    signal_gradient = torch.empty(signal.shape, dtype=signal.dtype, device=signal.device)
+    filter_gradient, bias_gradient = torch.empty_like(filter), torch.empty_like(bias)
+    for channels in _channel_chunks(signal, twist.shape[0]):
+        arrived = received[:, channels].to(twist.real.dtype)
+        spectrum = _spectrum(arrived, twist)
+        chunk = signal[:, channels].to(twist.real.dtype)
+        weight = (arrived * chunk).sum(dim=(0, 2))
+        bias_gradient[channels] = weight
+        taps = _correlate(_spectrum(chunk, twist), spectrum, twist, filter.shape[-1], bidirectional)
+        if bidirectional:
+            taps[:, 0] -= weight
+        filter_gradient[channels] = taps
+        transfer = _transfer(filter[channels], twist, bidirectional)
+        result = _sequence(spectrum.mul_(transfer.conj()), twist, signal.shape[-1])
+        result.addcmul_(_direct_weight(filter, bias, channels, bidirectional), arrived)
+        signal_gradient[:, channels] = result
+    return signal_gradient, filter_gradient, bias_gradient
+
+
 class RightAngleConvolution(torch.autograd.Function):
-    """Saves its inputs alone; both directions walk over chunks of channels, which bounds the peak memory."""
+    """Saves its inputs alone."""
 
     @staticmethod
     def forward(ctx: Any, signal: Tensor, filter: Tensor, bias: Tensor, bidirectional: bool) -> Tensor:
         ctx.save_for_backward(signal, filter, bias)
         ctx.bidirectional = bidirectional
-        twist = _twist_for(signal, filter)
-        output = torch.empty(signal.shape, dtype=signal.dtype, device=signal.device)
-        for channels in _channel_chunks(signal, twist.shape[0]):
-            chunk = signal[:, channels].to(twist.real.dtype)
-            result = _convolve(chunk, _transfer(filter[channels], twist, bidirectional), twist)
-            result.addcmul_(_direct_weight(filter, bias, channels, bidirectional), chunk)
-            output[:, channels] = result
-        return output
+        return _convolve(signal, filter, bias, bidirectional)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         signal, filter, bias = ctx.saved_tensors
-        (output_gradient,) = gradients
-        twist = _twist_for(signal, filter)
-        need_signal, need_filter, need_bias, _ = ctx.needs_input_grad
-        signal_gradient = torch.empty_like(output_gradient, dtype=signal.dtype) if need_signal else None
-        filter_gradient = torch.empty_like(filter) if need_filter else None
-        bias_gradient = torch.empty_like(bias) if need_bias else None
-        for channels in _channel_chunks(signal, twist.shape[0]):
-            received = output_gradient[:, channels].to(twist.real.dtype)
-            spectrum = _spectrum(received, twist)
-            chunk = signal[:, channels].to(twist.real.dtype)
-            weight = (received * chunk).sum(dim=(0, 2))
-            if bias_gradient is not None:
-                bias_gradient[channels] = weight
-            if filter_gradient is not None:
-                taps = _correlate(_spectrum(chunk, twist), spectrum, twist, filter.shape[-1], ctx.bidirectional)
-                if ctx.bidirectional:
-                    taps[:, 0] -= weight
-                filter_gradient[channels] = taps
-            if signal_gradient is not None:
-                transfer = _transfer(filter[channels], twist, ctx.bidirectional)
-                result = _sequence(spectrum.mul_(transfer.conj()), twist, signal.shape[-1])
-                result.addcmul_(_direct_weight(filter, bias, channels, ctx.bidirectional), received)
-                signal_gradient[:, channels] = result
-        return signal_gradient, filter_gradient, bias_gradient, None
+        return *right_angle_gradients(gradients[0], signal, filter, bias, ctx.bidirectional), None
 
 
 def _transfer(filter: Tensor, twist: Tensor, bidirectional: bool) -> Tensor:
@@ -128,7 +134,7 @@ def _direct_weight(filter: Tensor, bias: Tensor, channels: slice, bidirectional:
     return weight[:, None].to(filter.dtype)
 
 
-def _convolve(chunk: Tensor, transfer: Tensor, twist: Tensor) -> Tensor:
+def _filtered(chunk: Tensor, transfer: Tensor, twist: Tensor) -> Tensor:
     return _sequence(_spectrum(chunk, twist).mul_(transfer), twist, chunk.shape[-1])
 
 

@@ -1,0 +1,156 @@
+"""Position-wise parts of the model, computed tile by tile over the sequence and once more in the backward pass.
+
+Nothing between inputs and outputs outlives its tile, and every parameter receives its gradient once a backward pass,
+as DeepSpeed's hooks expect.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """A function over tiles of the second dimension of its inputs.
+
+    Attributes:
+        function: (start, context, *tiles) → tensors; `start` is the tile's first position in the whole sequence, and
+            the first tile begins with `context` positions more, those before `start`.
+        parameters: what `function` is differentiated by besides its inputs.
+        size: positions of a tile.
+        width: positions of context that a tile takes from the one before it.
+        offset: position of the inputs' first element in the whole sequence.
+        dimension: of the outputs, the one that runs over positions.
+    """
+
+    function: Callable[..., tuple[Tensor, ...]]
+    parameters: tuple[nn.Parameter, ...]
+    size: int
+    width: int = 0
+    offset: int = 0
+    dimension: int = 1
+
+    def __call__(self, halo: Tensor | None, *inputs: Tensor | None) -> tuple[Tensor, ...]:
+        """The outputs over all positions; `halo` [B, width, ...] stands before the first input, if anything does."""
+        outputs: tuple[Tensor, ...] = _Tiled.apply(self, len(inputs), halo, *inputs, *self.parameters)
+        return outputs
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """Positions [start, stop) of the inputs; the first of `inputs` has the `context` positions before, too."""
+
+    start: int
+    stop: int
+    context: int
+    inputs: list[Tensor | None]
+
+    def of(self, value: Tensor, dimension: int) -> Tensor:
+        """This tile's part of a tensor over all positions."""
+        return value.narrow(dimension, self.start, self.stop - self.start)
+
+
+def _tiles(tiling: Tiling, halo: Tensor | None, inputs: Sequence[Any]) -> Iterator[_Tile]:
+    first, *others = inputs
+    size = max(tiling.size, tiling.width)
+    for start in range(0, first.shape[1], size):
+        stop = min(start + size, first.shape[1])
+        context = tiling.width if start else 0
+        extended = first[:, start - context : stop]
+        if start == 0 and halo is not None:
+            context, extended = halo.shape[1], torch.cat([halo, extended], dim=1)
+        parts = [None if value is None else value[:, start:stop] for value in others]
+        yield _Tile(start, stop, context, [extended, *parts])
+
+
+class _Tiled(torch.autograd.Function):
+    """Saves its inputs alone."""
+
+    @staticmethod
+    def forward(ctx: Any, tiling: Tiling, count: int, halo: Tensor | None, *tensors: Any) -> tuple[Tensor, ...]:
+        inputs = tensors[:count]
+        ctx.tiling, ctx.autocast = tiling, autocast_state(inputs[0])
+        ctx.save_for_backward(halo, *inputs)
+        outputs: list[Tensor] = []
+        for tile in _tiles(tiling, halo, inputs):
+            parts = tiling.function(tiling.offset + tile.start, tile.context, *tile.inputs)
+            if not outputs:
+                outputs = [_stretched(part, tiling.dimension, inputs[0].shape[1]) for part in parts]
+            for output, part in zip(outputs, parts, strict=True):
+                tile.of(output, tiling.dimension).copy_(part)
+        return tuple(outputs)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        tiling: Tiling = ctx.tiling
+        halo, *inputs = ctx.saved_tensors
+        needed = ctx.needs_input_grad[3 : 3 + len(inputs)]
+        before = 0 if halo is None else halo.shape[1]
+        totals = [
+            _zeros(value, before) if number == 0 and before else torch.zeros_like(value)
+            for number, value in enumerate(inputs)
+            if needed[number]
+        ]
+        sums = [torch.zeros_like(parameter) for parameter in tiling.parameters]
+        for tile in _tiles(tiling, halo, inputs):
+            received = [tile.of(gradient, tiling.dimension) for gradient in gradients]
+            with torch.autocast(**ctx.autocast):
+                found = _tile_gradients(tiling, tile, needed, received)
+            for total in totals:
+                gradient = next(found)
+                # From the right, since the first input alone has positions before the tile.
+                end = total.shape[1] - inputs[0].shape[1] + tile.stop
+                total[:, end - gradient.shape[1] : end] += gradient
+            for total, gradient in zip(sums, found, strict=True):
+                total += gradient
+        return (None, None, *_by_input(totals, needed, before), *sums)
+
+
+def _tile_gradients(
+    tiling: Tiling, tile: _Tile, needed: Sequence[bool], received: Sequence[Tensor]
+) -> Iterator[Tensor]:
+    """The gradients of the tile's needed inputs, then of the parameters."""
+    with torch.enable_grad():
+        leaves = [
+            value if value is None else value.detach().requires_grad_(need)
+            for value, need in zip(tile.inputs, needed, strict=True)
+        ]
+        outputs = tiling.function(tiling.offset + tile.start, tile.context, *leaves)
+    wanted = [leaf for leaf, need in zip(leaves, needed, strict=True) if leaf is not None and need]
+    return iter(torch.autograd.grad(outputs, [*wanted, *tiling.parameters], received, materialize_grads=True))
+
+
+def _by_input(totals: list[Tensor], needed: Sequence[bool], before: int) -> list[Tensor | None]:
+    """The gradients of the halo and of every input, None where none is needed."""
+    rest = iter(totals)
+    by_input = [next(rest) if need else None for need in needed]
+    if by_input[0] is None or not before:
+        return [None, *by_input]
+    return [by_input[0][:, :before], by_input[0][:, before:], *by_input[1:]]
+
+
+def _zeros(value: Tensor, before: int) -> Tensor:
+    return value.new_zeros(value.shape[0], before + value.shape[1], *value.shape[2:])
+
+
+def _stretched(part: Tensor, dimension: int, length: int) -> Tensor:
+    """Memory for a tile's output at all positions."""
+    shape = list(part.shape)
+    shape[dimension] = length
+    return part.new_empty(shape)
+
+
+def autocast_state(value: Tensor) -> dict[str, Any]:
+    """What `torch.autocast` needs to be entered again as it is now; autograd enters the backward pass without it."""
+    kind = value.device.type
+    return {"device_type": kind, "enabled": torch.is_autocast_enabled(kind), "dtype": torch.get_autocast_dtype(kind)}
+
+
+def trainable(*modules: nn.Module) -> tuple[nn.Parameter, ...]:
+    """The parameters of `modules` that receive gradients."""
+    return tuple(parameter for module in modules for parameter in module.parameters() if parameter.requires_grad)
