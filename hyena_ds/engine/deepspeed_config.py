@@ -10,7 +10,9 @@ from hyena_ds.engine.config import EngineConfig, OptimizerConfig
 NEVER = 2**62
 
 
-def deepspeed_dictionary(engine: EngineConfig, optimizer: OptimizerConfig, *, bf16: bool) -> dict[str, Any]:
+def deepspeed_dictionary(
+    engine: EngineConfig, optimizer: OptimizerConfig, *, bf16: bool, parameters: int
+) -> dict[str, Any]:
     """The config of `deepspeed.initialize`; the batch size is nominal, since accumulation is the caller's.
 
     DeepSpeed is not told of sequence parallelism: a rank's loss is a sum over its own targets whichever samples and
@@ -31,6 +33,8 @@ def deepspeed_dictionary(engine: EngineConfig, optimizer: OptimizerConfig, *, bf
             "contiguous_gradients": True,
             "overlap_comm": False,
             "reduce_scatter": True,
+            # A buffer of that many elements is made; the default takes 1.9 GiB.
+            "reduce_bucket_size": parameters,
             "stage3_param_persistence_threshold": engine.parameter_persistence_threshold,
         },
         "zero_allow_untested_optimizer": False,

@@ -61,7 +61,8 @@ class TrainingEngine:
         self.bf16 = engine.precision == "bf16" or (engine.precision == "auto" and device.type == "cuda")
         self._optimizer_config, self._total_steps = optimizer, total_steps
         self.parameters = dict(model.named_parameters())
-        dictionary = deepspeed_dictionary(engine, optimizer, bf16=self.bf16)
+        count = sum(parameter.numel() for parameter in model.parameters())
+        dictionary = deepspeed_dictionary(engine, optimizer, bf16=self.bf16, parameters=count)
         self._summing_factor = summing_factor(dictionary, device)
         model.to(device)
         if self.zero_stage == 3 and whole_modules:
@@ -157,11 +158,21 @@ class TrainingEngine:
         name = torch.cuda.get_device_name(self.device)
         return next((peak for key, peak in PEAK_FLOPS.items() if key in name), None)
 
-    def peak_memory_gib(self) -> float:
+    def peak_memory_bytes(self) -> int:
         """The most memory used so far: allocated on the GPU, resident on a CPU."""
         if self.device.type == "cuda":
-            return float(torch.cuda.max_memory_allocated(self.device)) / 2**30
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+            return int(torch.cuda.max_memory_allocated(self.device))
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+    def reset_peak_memory(self) -> None:
+        """Forget the peak, where the device allows it."""
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+
+    def synchronize(self) -> None:
+        """Wait until the device has done all that was asked of it."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
 
     def close(self) -> None:
         """Release DeepSpeed's hooks and buffers; the engine is of no use afterwards."""

@@ -125,6 +125,6 @@ def _measured(run: Run, stage: Stage, result: StepResult, tokens: int, seconds: 
         "grad_norm": result.grad_norm,
         "learning_rate": result.learning_rate,
         "tokens_per_second": tokens / seconds,
-        "peak_memory_gib": run.engine.peak_memory_gib(),
+        "peak_memory_gib": run.engine.peak_memory_bytes() / 2**30,
         "mfu": flops / seconds / (peak * run.environment.world_size) if peak else None,
     }

@@ -19,13 +19,10 @@ from hyena_ds.engine.checkpoint_store import Checkpoint, newest_checkpoint, read
 from hyena_ds.engine.distributed import leave, start, sum_over_ranks
 from hyena_ds.engine.engine import TrainingEngine
 from hyena_ds.errors import InputError
-from hyena_ds.model.block import Block
 from hyena_ds.model.config import ModelConfig
-from hyena_ds.model.execution import Execution
-from hyena_ds.model.language_model import HyenaLanguageModel
-from hyena_ds.model.parameters import carried_tables, is_filter_parameter, is_table
-from hyena_ds.model.sequence import SequencePart, WholeSequence
-from hyena_ds.parallel.sequence import SequenceGroup
+from hyena_ds.model.parameters import carried_tables, is_table
+from hyena_ds.model.sequence import SequencePart
+from hyena_ds.training.build import build_engine, build_model, sequence_part
 from hyena_ds.training.check import CheckedRun
 from hyena_ds.training.metrics import MetricsWriter
 from hyena_ds.training.progress import Progress
@@ -183,44 +180,19 @@ class Run:
 
 def open_run(checked: CheckedRun) -> Run:
     """Start the process group, build the model and, where the run directory holds a checkpoint, go on from it."""
-    config, environment = checked.config, checked.environment
     resumed = _find_checkpoint(checked)
-    device = start(environment)
-    sequence = _sequence_part(checked)
-    execution = Execution(
-        activation_checkpointing=config.engine.activation_checkpointing,
-        offload=config.engine.offload,
-        tile_tokens=config.engine.tile_tokens,
-        sequence=sequence,
-    )
-    torch.manual_seed(config.seed)
-    model = HyenaLanguageModel(
-        config.model,
-        execution,
-        share_tables=resumed is None or not any(is_table(name) for name in resumed.parameters),
-    )
+    device = start(checked.environment)
+    sequence = sequence_part(checked.dimensions, checked.environment.rank)
+    share_tables = resumed is None or not any(is_table(name) for name in resumed.parameters)
+    model = build_model(checked.config, sequence, share_tables=share_tables)
     if resumed is not None:
         load_parameters(model, resumed, checked.directory / CHECKPOINTS_NAME)
     tables = carried_tables(model)
-    engine = TrainingEngine(
-        model,
-        engine=config.engine,
-        optimizer=config.optimizer,
-        total_steps=checked.schedule.total_steps,
-        is_filter_parameter=is_filter_parameter,
-        device=device,
-        whole_modules=(Block,),
-    )
+    engine = build_engine(model, checked.config, checked.schedule.total_steps, device)
     if resumed is not None:
         load_optimizer(engine, resumed)
     step, tokens = (resumed.step, resumed.progress.get("tokens", 0)) if resumed is not None else (0, 0)
     return Run(checked, engine, sequence, step=step, tokens=tokens, tables=tables)
-
-
-def _sequence_part(checked: CheckedRun) -> SequencePart:
-    if checked.dimensions.sequence_parallel_size == 1:
-        return WholeSequence()
-    return SequenceGroup(checked.dimensions, checked.environment.rank)
 
 
 def _find_checkpoint(checked: CheckedRun) -> Checkpoint | None:

@@ -1,0 +1,46 @@
+"""The model and the engine of a run, made from its config."""
+
+import torch
+
+from hyena_ds.engine.engine import TrainingEngine
+from hyena_ds.model.block import Block
+from hyena_ds.model.execution import Execution
+from hyena_ds.model.language_model import HyenaLanguageModel
+from hyena_ds.model.parameters import is_filter_parameter
+from hyena_ds.model.sequence import SequencePart, WholeSequence
+from hyena_ds.parallel.dimensions import ParallelDimensions
+from hyena_ds.parallel.sequence import SequenceGroup
+from hyena_ds.training.config import RunConfig
+
+
+def sequence_part(dimensions: ParallelDimensions, rank: int) -> SequencePart:
+    """What `rank` holds of each sequence; every rank of the world must call it."""
+    return WholeSequence() if dimensions.sequence_parallel_size == 1 else SequenceGroup(dimensions, rank)
+
+
+def build_model(config: RunConfig, sequence: SequencePart, *, share_tables: bool = True) -> HyenaLanguageModel:
+    """The model with the weights that its seed gives, on the CPU."""
+    engine = config.engine
+    execution = Execution(
+        activation_checkpointing=engine.activation_checkpointing,
+        offload=engine.offload,
+        tile_tokens=engine.tile_tokens,
+        sequence=sequence,
+    )
+    torch.manual_seed(config.seed)
+    return HyenaLanguageModel(config.model, execution, share_tables=share_tables)
+
+
+def build_engine(
+    model: HyenaLanguageModel, config: RunConfig, total_steps: int, device: torch.device
+) -> TrainingEngine:
+    """The engine that trains `model`."""
+    return TrainingEngine(
+        model,
+        engine=config.engine,
+        optimizer=config.optimizer,
+        total_steps=total_steps,
+        is_filter_parameter=is_filter_parameter,
+        device=device,
+        whole_modules=(Block,),
+    )
