@@ -18,6 +18,7 @@ examples:
   deepspeed launch/pretrain.py --config configs/1m.yaml                all GPUs of this machine
   deepspeed --num_accelerators 2 launch/pretrain.py --config configs/demo.yaml engine.zero_stage=2
   python launch/pretrain.py --config configs/1m.yaml --dry-run         every check, no step
+  deepspeed launch/pretrain.py --config configs/1m.yaml --preflight    first one step of every stage: does it fit?
 
 The same command starts a run and resumes it: where run_directory holds checkpoints, the newest good one is taken.
 Any value of the file can be set as section.key=value; stages.0.steps=100 reaches into a list.
@@ -31,6 +32,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--config", type=Path, required=True, help="the run's YAML file, such as configs/1k.yaml")
     parser.add_argument("--dry-run", action="store_true", help="check everything and stop before the first step")
+    parser.add_argument("--preflight", action="store_true", help="measure a step of every stage first: memory and time")
     parser.add_argument("--stop-after-steps", type=int, metavar="N", help="save and stop once N steps are done")
     parser.add_argument("--local_rank", type=int, help=argparse.SUPPRESS)  # given by the deepspeed launcher
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="values that replace the file's")
@@ -40,7 +42,13 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     arguments = parse_arguments()
     config = load_config(arguments.config, RunConfig, arguments.overrides)
-    return pretrain(config, read_environment(), dry_run=arguments.dry_run, stop_after_steps=arguments.stop_after_steps)
+    return pretrain(
+        config,
+        read_environment(),
+        dry_run=arguments.dry_run,
+        measure_first=arguments.preflight,
+        stop_after_steps=arguments.stop_after_steps,
+    )
 
 
 if __name__ == "__main__":

@@ -48,9 +48,11 @@ def saved_on_host(value: Tensor, enabled: bool) -> Iterator[None]:
         yield
         return
     copy: list[_HostCopy] = []
+    # Not the tensor itself: autograd keeps the hooks, which would keep it on the device.
+    wanted = _identity(value)
 
     def pack(saved: Tensor) -> Any:
-        if saved.data_ptr() != value.data_ptr() or saved.shape != value.shape or saved.dtype != value.dtype:
+        if _identity(saved) != wanted:
             return saved
         if not copy:
             copy.append(_HostCopy(saved))
@@ -62,3 +64,7 @@ def saved_on_host(value: Tensor, enabled: bool) -> Iterator[None]:
 
     with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
         yield
+
+
+def _identity(value: Tensor) -> tuple[Any, ...]:
+    return value.data_ptr(), value.shape, value.dtype

@@ -60,10 +60,9 @@ class CheckedRun:
         return "\n".join(lines)
 
 
-def _dimensions(config: RunConfig, environment: ProcessEnvironment) -> ParallelDimensions:
-    dimensions = ParallelDimensions(
-        environment.world_size, config.parallel.sequence_parallel_size, environment.local_world_size
-    )
+def dimensions_of(config: RunConfig, world_size: int, ranks_per_node: int) -> ParallelDimensions:
+    """How so many ranks share the run; raises InputError where they cannot share a length or the channels."""
+    dimensions = ParallelDimensions(world_size, config.parallel.sequence_parallel_size, ranks_per_node)
     dimensions.check_divides(config.model.d_model, "model.d_model")
     for number, stage in enumerate(config.stages):
         dimensions.check_divides(stage.length, f"stages.{number}.length")
@@ -78,7 +77,7 @@ def check_run(config: RunConfig, environment: ProcessEnvironment) -> CheckedRun:
     checked = CheckedRun(
         config=config,
         environment=environment,
-        dimensions=_dimensions(config, environment),
+        dimensions=dimensions_of(config, environment.world_size, environment.local_world_size),
         schedule=plan_stages(config.stages, config.batch.tokens_per_step),
         index=index,
         shards=ShardReader(directory, index),

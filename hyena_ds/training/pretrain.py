@@ -18,6 +18,7 @@ from hyena_ds.parallel.environment import ProcessEnvironment
 from hyena_ds.training.check import check_run
 from hyena_ds.training.config import RunConfig
 from hyena_ds.training.loss import token_loss_sum
+from hyena_ds.training.preflight import preflight
 from hyena_ds.training.run import Run, open_run
 from hyena_ds.training.signals import StopRequest
 from hyena_ds.training.stages import Stage
@@ -32,7 +33,12 @@ class MicroBatch:
 
 
 def pretrain(
-    config: RunConfig, environment: ProcessEnvironment, *, dry_run: bool = False, stop_after_steps: int | None = None
+    config: RunConfig,
+    environment: ProcessEnvironment,
+    *,
+    dry_run: bool = False,
+    measure_first: bool = False,
+    stop_after_steps: int | None = None,
 ) -> int:
     """Train until the stages are done, a signal comes, or `stop_after_steps` steps are completed in all.
 
@@ -45,6 +51,8 @@ def pretrain(
         if environment.is_main:
             print("every check passed; without --dry-run the run starts")
         return EXIT_DONE
+    if measure_first:
+        preflight(checked)
     run = open_run(checked)
     try:
         return _train(run, stop_after_steps)

@@ -1,0 +1,123 @@
+"""What a stage will take, told without a GPU: memory by part, operations, and about how long.
+
+The formulas count the tensors that are alive; docs/memory.md derives them and holds them against measured peaks.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from hyena_ds.engine.config import EngineConfig
+from hyena_ds.model.config import ModelConfig
+from hyena_ds.model.flops import training_flops
+from hyena_ds.model.language_model import HyenaLanguageModel
+from hyena_ds.model.parameters import count_parameters
+from hyena_ds.ops.long_convolution.right_angle import GPU_CHUNK_ELEMENTS, fast_length
+from hyena_ds.parallel.dimensions import ParallelDimensions
+from hyena_ds.training.config import RunConfig
+from hyena_ds.training.stages import Stage
+
+FP32, COMPLEX64 = 4, 8
+# Complex tensors of one chunk of channels that the backward pass of the convolution holds at once.
+FFT_BUFFERS = 7
+# Bytes an element [B, L/P, D] that are alive at the peak besides what is kept: gradients on their way down.
+PASSING_BYTES = 10.6
+# Seconds an element [B, L, D] and layer on an H200 (benchmarks/results/step_times_1.json), and a filter element [D, L].
+SECONDS = {"none": 4.5e-10, "mixer": 6.7e-10, "mlp": 5.2e-10, "block": 7.0e-10}
+FP32_SLOWDOWN = 1.5
+FILTER_SECONDS = 1.3e-10
+OFFLOAD_SLOWDOWN = 1.2
+# Memory bandwidth in bytes a second by the vendors' data sheets: what sets the pace of these models.
+BANDWIDTH = {"h200": 4.8e12, "h100": 3.35e12, "a100": 2.04e12, "l40s": 0.86e12, "v100": 0.9e12}
+
+
+@dataclass(frozen=True)
+class StageForecast:
+    """One stage on one GPU: bytes by part, operations and seconds of a step over all GPUs."""
+
+    stage: Stage
+    accumulation: int
+    parts: dict[str, float]
+    flops: float
+    seconds: float
+
+    @property
+    def peak_bytes(self) -> float:
+        return sum(self.parts.values())
+
+
+def parameter_count(model: ModelConfig) -> int:
+    """Trainable parameters of a model of this shape."""
+    with torch.device("meta"):
+        return count_parameters(HyenaLanguageModel(model))
+
+
+def forecast_stage(
+    config: RunConfig, dimensions: ParallelDimensions, stage: Stage, *, accumulation: int, gpu: str = "h200"
+) -> StageForecast:
+    """Memory and pace of one stage in bf16 (or `engine.precision: fp32`) on GPUs."""
+    model, ranks = config.model, dimensions.sequence_parallel_size
+    windows = -(-stage.samples // (dimensions.data_parallel_size * accumulation))
+    parts = step_memory(
+        model, config.engine, batch=windows, length=stage.length, ranks=ranks, world_size=dimensions.world_size
+    )
+    elements = stage.samples * stage.length * model.d_model * model.n_layer
+    filters = stage.length * model.d_model * (model.order - 1) * model.n_layer
+    filters *= accumulation * dimensions.data_parallel_size
+    work = SECONDS[config.engine.activation_checkpointing] * elements + FILTER_SECONDS * filters
+    slowdown = BANDWIDTH["h200"] / BANDWIDTH[gpu]
+    slowdown *= OFFLOAD_SLOWDOWN if config.engine.offload else 1.0
+    slowdown *= FP32_SLOWDOWN if config.engine.precision == "fp32" else 1.0
+    return StageForecast(
+        stage=stage,
+        accumulation=accumulation,
+        parts=parts,
+        flops=training_flops(model, stage.length, stage.samples),
+        seconds=work * slowdown / dimensions.world_size,
+    )
+
+
+def step_memory(
+    model: ModelConfig, engine: EngineConfig, *, batch: int, length: int, ranks: int, world_size: int
+) -> dict[str, float]:
+    """Bytes by part at the peak of a step on one GPU, for micro-batches [batch, length] shared by `ranks` GPUs."""
+    parameters = parameter_count(model)
+    held = 1 / world_size if engine.zero_stage else 1.0
+    activation = FP32 if engine.precision == "fp32" else 2
+    elements = batch * (length // ranks) * model.d_model
+    filter_elements = model.d_model // ranks * (model.order - 1) * length
+    chunk = min(GPU_CHUNK_ELEMENTS, batch * (model.d_model // ranks) * fast_length(length))
+    chunk = max(chunk, batch * fast_length(length))
+    tables = FP32 * (model.emb_dim + 1) * model.l_max
+    return {
+        # Parameters, gradients and DeepSpeed's bucket; the optimizer's two moments and, if sharded, its copy.
+        "parameters and optimizer": FP32 * parameters * (3 + held * (3 if engine.zero_stage else 2)),
+        "tokens and tables": tables + 6 * 8 * batch * length / ranks,
+        "kept by the layers": model.n_layer * _kept_bytes(model, engine, activation, elements, length, ranks),
+        "filters": 2 * FP32 * filter_elements,
+        "gradients of activations": PASSING_BYTES * elements,
+        "FFT workspace": FFT_BUFFERS * COMPLEX64 * chunk,
+    }
+
+
+def _kept_bytes(
+    model: ModelConfig, engine: EngineConfig, activation: int, elements: int, length: int, ranks: int
+) -> float:
+    """What one layer keeps for the backward pass."""
+    policy, order = engine.activation_checkpointing, model.order
+    residual = 0 if engine.offload else FP32
+    if policy in ("mixer", "block"):
+        # The residual stream, and what enters and leaves each long convolution.
+        mixer = float(elements * (residual + 2 * activation * (order - 1)))
+    else:
+        # The residual stream, its norm, the projections before and after the short filter, products and results.
+        mixer = float(elements * (residual + activation * (1 + 2 * (order + 1) + 3 * (order - 1))))
+        mixer += length * FP32 * (2 * (model.num_inner_mlps + 1) * model.filter_order)
+        mixer += length * FP32 * 3 * (order - 1) * model.d_model / ranks
+    match policy:
+        case "block":
+            return mixer
+        case "mlp":
+            return mixer + elements * FP32
+        case _:
+            return mixer + elements * (FP32 + activation * (1 + 2 * model.inner_width / model.d_model))
