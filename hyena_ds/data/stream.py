@@ -42,7 +42,7 @@ class SampleStream:
         reverse_complement: bool,
     ) -> None:
         if not pools or not all(len(pool) for pool in pools):
-            raise InputError("a pool of training windows is empty; shard the genome again with a larger train split")
+            raise InputError("a train split has no window with a base; shard the genome again with a larger one")
         self.pools = tuple(pools)
         self.seed, self.stage, self.reverse_complement = seed, stage, reverse_complement
         self._pool_of_slot = _balanced_cycle(_slots([1.0] * len(pools) if weights is None else weights))

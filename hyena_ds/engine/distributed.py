@@ -23,6 +23,7 @@ def start(environment: ProcessEnvironment) -> torch.device:
     device = torch.device("cuda", environment.local_rank) if on_gpu else torch.device("cpu")
     if on_gpu:
         torch.cuda.set_device(device)
+        torch.backends.cudnn.allow_tf32 = False  # on by default: 10 bits where fp32 is asked for
     backend = "nccl" if on_gpu else "gloo"
     deepspeed.init_distributed(dist_backend=backend, auto_mpi_discovery=False, verbose=False)
     return device

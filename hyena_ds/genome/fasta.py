@@ -118,14 +118,13 @@ def _check_readable(path: Path) -> None:
         raise InputError(f"{path} is empty; give a FASTA file with at least one sequence")
 
 
-def _plain(path: Path, cache: Path, say: Say, advance: Advance) -> tuple[Path, Blocks]:
+def _plain(path: Path, cache: Path, advance: Advance) -> tuple[Path, Blocks]:
     """Where the uncompressed bytes of `path` are, or will be when the blocks that bring them have been read."""
     if not is_gzip(path):
         return path, _blocks(path, advance)
     plain = cache / f"{_cache_key(path)}.fa"
     if plain.is_file():
         return plain, _blocks(plain, lambda amount: None)
-    say(f"{path.name} is compressed: a plain copy is kept at {plain}; delete it when no more shards are made of it")
     return plain, _copied(_decompressed(path, advance), plain)
 
 
@@ -149,9 +148,12 @@ def open_fasta(path: Path, cache: Path, say: Say, advance: Advance = lambda amou
         if error.errno in FULL_STORAGE:
             raise
         raise InputError(f"cache {cache} cannot be made ({error.strerror}); choose another with --cache") from None
-    plain, blocks = _plain(path, cache, say, advance)
+    plain, blocks = _plain(path, cache, advance)
+    copied = not plain.exists()
     with closing(blocks):
         scan = scan_blocks(blocks, str(path))
+    if copied:
+        say(f"{path.name} is compressed: a plain copy is kept at {plain}; delete it when no more shards are made of it")
     index, text = cache / f"{_cache_key(path)}.fai", index_text(scan)
     _write_aside(text, index)
     _check_given_index(path, text, index, say)

@@ -136,7 +136,7 @@ class FastaScanner:
     def _close_header(self) -> None:
         text = bytes(self._header or b"").removesuffix(b"\n").removesuffix(b"\r")
         if b"\r" in text:
-            raise self._lone_return(self.lines)
+            raise self._lone_return(max(self.lines, 1))
         place = f"{self.place} line {self.lines:,}"
         if b"\0" in text:
             raise InputError(f"{place}: NUL byte in a header; the file is damaged, fetch it again")

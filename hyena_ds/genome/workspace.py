@@ -20,6 +20,8 @@ def check_output(output: Path, overwrite: bool) -> None:
         return
     if not output.is_dir():
         raise InputError(f"{output} is a file; name a directory for the shards")
+    if output.is_mount():
+        raise InputError(f"{output} is a mount point, which cannot be replaced at once; name a directory inside it")
     if not any(output.iterdir()):
         return
     if not overwrite:

@@ -1,5 +1,6 @@
 """All checks of a run that need no step: its stages, its shards, its ranks."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import torch
 
 from hyena_ds.data.plan import StepPlan
 from hyena_ds.data.shards import ShardReader
-from hyena_ds.data.windows import WindowSet
+from hyena_ds.data.stream import open_stream
 from hyena_ds.errors import InputError
 from hyena_ds.genome.index import ShardIndex, read_index
 from hyena_ds.model.language_model import HyenaLanguageModel
@@ -70,8 +71,18 @@ def dimensions_of(config: RunConfig, world_size: int, ranks_per_node: int) -> Pa
     return dimensions
 
 
+def _check_run_directory(directory: Path) -> None:
+    """Raises InputError where nothing can be written under `directory`; makes nothing."""
+    existing = next(place for place in (directory, *directory.absolute().parents) if place.exists())
+    if not existing.is_dir():
+        raise InputError(f"run_directory={directory}: {existing} is a file; name another directory")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise InputError(f"run_directory={directory}: {existing} cannot be written; name another directory")
+
+
 def check_run(config: RunConfig, environment: ProcessEnvironment) -> CheckedRun:
     """Raises InputError at the first thing that would stop the run later."""
+    _check_run_directory(Path(config.run_directory))
     directory = Path(config.data.directory)
     index = read_index(directory)
     checked = CheckedRun(
@@ -84,10 +95,7 @@ def check_run(config: RunConfig, environment: ProcessEnvironment) -> CheckedRun:
     )
     for stage in checked.schedule.stages:
         checked.step_plan(stage)
-        if len(WindowSet(index, "train", stage.length)) == 0:
-            raise InputError(
-                f"{directory} has no window with a base in its train split; shard it again with a larger train fraction"
-            )
+        open_stream(index, config.data, length=stage.length, seed=config.seed, stage=stage.number)
     if config.validation.windows and not index.splits.get(config.validation.split):
         raise InputError(
             f"{directory} has no {config.validation.split} split; shard it with one, or set validation.windows=0"
