@@ -1,6 +1,7 @@
 """The implicit filter: positional features → sine MLP → decaying window, always in fp32."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -115,10 +116,14 @@ class HyenaFilter(nn.Module):
 
     def _values(self, z: Tensor, t: Tensor, rows: slice) -> Tensor:
         """The filter channels `rows` [1, R, T] at the positions of the tables z [1, T, E] and t [1, T, 1]."""
-        last = self.implicit_filter[-1].get_parameter("weight")
+        layers: list[Any] = list(self.implicit_filter)
+        *trunk, last = layers
         with torch.autocast(z.device.type, enabled=False):
-            hidden = self.implicit_filter[:-1](z)
-            values: Tensor = self.modulation(t, functional.linear(hidden, last[rows]), rows)
+            hidden = z
+            for linear, sine in zip(trunk[::2], trunk[1::2], strict=True):
+                # sin(f (W x + b)) with f folded into W and b: half the passes over [1, T, W].
+                hidden = torch.sin(functional.linear(hidden, linear.weight * sine.freq.T, linear.bias * sine.freq[0]))
+            values: Tensor = self.modulation(t, functional.linear(hidden, last.weight[rows]), rows)
         return values.transpose(1, 2)
 
 

@@ -79,9 +79,13 @@ class HyenaOperator(nn.Module):
         return masked(product, keep)
 
     def filters(self, length: int, tile: int | None = None) -> tuple[Tensor, Tensor]:
-        """Filters [N - 1, D/P, length] and biases [N - 1, D/P] of the channels that this rank convolves."""
-        own = own_channels(self.execution.sequence, self.out_proj.in_features)
-        filters, biases = self.filter_fn(length, own, tile)
+        """Filters [N - 1, D/P, length] and biases [N - 1, D/P] of the channels that this rank convolves.
+
+        `tile` is that of the rank's own positions; a filter is narrower by P and longer by P.
+        """
+        sequence = self.execution.sequence
+        own = own_channels(sequence, self.out_proj.in_features)
+        filters, biases = self.filter_fn(length, own, None if tile is None else tile * sequence.size)
         return filters, biases
 
     def filter_of(self, step: int, length: int, tile: int) -> Tensor:

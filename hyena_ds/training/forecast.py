@@ -14,6 +14,7 @@ from hyena_ds.model.language_model import HyenaLanguageModel
 from hyena_ds.model.parameters import count_parameters
 from hyena_ds.ops.long_convolution.right_angle import GPU_CHUNK_ELEMENTS, fast_length
 from hyena_ds.parallel.dimensions import ParallelDimensions
+from hyena_ds.parallel.sequence import GPU_PIECES
 from hyena_ds.training.config import RunConfig
 from hyena_ds.training.stages import Stage
 
@@ -22,6 +23,8 @@ FP32, COMPLEX64 = 4, 8
 FFT_BUFFERS = 7
 # Bytes an element [B, L/P, D] that are alive at the peak besides what is kept: gradients on their way down.
 PASSING_BYTES = 10.6
+# Bytes an element that are on their way between the ranks of a sequence.
+EXCHANGE_BYTES = 3.6
 # Seconds an element [B, L, D] and layer on an H200 (benchmarks/results/step_times_1.json), and a filter element [D, L].
 SECONDS = {"none": 4.5e-10, "mixer": 6.7e-10, "mlp": 5.2e-10, "block": 7.0e-10}
 FP32_SLOWDOWN = 1.5
@@ -86,8 +89,9 @@ def step_memory(
     activation = FP32 if engine.precision == "fp32" else 2
     elements = batch * (length // ranks) * model.d_model
     filter_elements = model.d_model // ranks * (model.order - 1) * length
-    chunk = min(GPU_CHUNK_ELEMENTS, batch * (model.d_model // ranks) * fast_length(length))
-    chunk = max(chunk, batch * fast_length(length))
+    pieces = GPU_PIECES if ranks > 1 else 1
+    piece = batch * -(-model.d_model // (ranks * pieces)) * fast_length(length)
+    chunk = max(min(GPU_CHUNK_ELEMENTS, piece), batch * fast_length(length))
     tables = FP32 * (model.emb_dim + 1) * model.l_max
     return {
         # Parameters, gradients and DeepSpeed's bucket; the optimizer's two moments and, if sharded, its copy.
@@ -96,6 +100,7 @@ def step_memory(
         "kept by the layers": model.n_layer * _kept_bytes(model, engine, activation, elements, length, ranks),
         "filters": 2 * FP32 * filter_elements,
         "gradients of activations": PASSING_BYTES * elements,
+        "exchange between GPUs": EXCHANGE_BYTES * elements if ranks > 1 else 0.0,
         "FFT workspace": FFT_BUFFERS * COMPLEX64 * chunk,
     }
 
