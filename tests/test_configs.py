@@ -48,7 +48,7 @@ def test_the_dry_run_passes_and_writes_nothing(
     path: Path, ranks: int, shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = _load(path, shards, tmp_path / "run")
-    environment = ProcessEnvironment(0, ranks, 0, "127.0.0.1", 29500, "test")
+    environment = ProcessEnvironment(0, ranks, 0, ranks, "127.0.0.1", 29500, "test")
     assert pretrain(config, environment, dry_run=True) == EXIT_DONE
     assert "every check passed" in capsys.readouterr().out
     assert not (tmp_path / "run").exists()

@@ -1,6 +1,7 @@
 """Rank and world of this process as DeepSpeed, torchrun, SLURM or MPI tell them; imports no torch."""
 
 import os
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,18 +12,27 @@ from hyena_ds.errors import InputError
 LAUNCHER_VARIABLES = {
     "deepspeed or torchrun": ("RANK", "WORLD_SIZE", "LOCAL_RANK"),
     "Open MPI": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
+    # srun with PMI sets the first two as well, but no local rank: its row is the next one.
     "MPICH": ("PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID"),
-    "SLURM": ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
+    # Not SLURM_NTASKS: a batch script has it too, with SLURM_PROCID=0, and its own commands are alone.
+    "SLURM": ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"),
+}
+LOCAL_WORLD_VARIABLES = {
+    "deepspeed or torchrun": ("LOCAL_WORLD_SIZE", "LOCAL_SIZE"),  # torchrun, deepspeed
+    "Open MPI": ("OMPI_COMM_WORLD_LOCAL_SIZE",),
+    "MPICH": ("MPI_LOCALNRANKS",),
+    "SLURM": (),  # counted in SLURM_STEP_TASKS_PER_NODE
 }
 
 
 @dataclass(frozen=True)
 class ProcessEnvironment:
-    """One process among `world_size`, on the address where rank 0 listens."""
+    """One process among `world_size`, `local_world_size` of them on this node; rank 0 listens on the address."""
 
     rank: int
     world_size: int
     local_rank: int
+    local_world_size: int
     master_address: str
     master_port: int
     launcher: str
@@ -39,6 +49,22 @@ def _first_slurm_host(node_list: str) -> str:
         return head.partition(",")[0]
     first = ranges.partition("]")[0].partition(",")[0].partition("-")[0]
     return head + first
+
+
+def _slurm_tasks_on_node(tasks_per_node: str, node: int) -> int:
+    """The tasks of one node in a list such as `4(x2),1`: four on nodes 0 and 1, one on node 2."""
+    counts: list[int] = []
+    for tasks, repeats in re.findall(r"(\d+)(?:\(x(\d+)\))?", tasks_per_node):
+        counts += [int(tasks)] * int(repeats or 1)
+    return counts[node]
+
+
+def _local_world_size(variables: Mapping[str, str], launcher: str, world_size: int) -> int:
+    """The processes of this node; where the launcher does not tell, there is one node."""
+    if launcher == "SLURM" and "SLURM_STEP_TASKS_PER_NODE" in variables:
+        return _slurm_tasks_on_node(variables["SLURM_STEP_TASKS_PER_NODE"], int(variables["SLURM_NODEID"]))
+    told = [variables[name] for name in LOCAL_WORLD_VARIABLES[launcher] if name in variables]
+    return int(told[0]) if told else world_size
 
 
 def _free_port() -> int:
@@ -62,18 +88,27 @@ def read_environment(variables: Mapping[str, str] | None = None) -> ProcessEnvir
     Raises InputError where a launcher's variables contradict each other.
     """
     variables = os.environ if variables is None else variables
-    for launcher, (rank_name, world_name, local_name) in LAUNCHER_VARIABLES.items():
-        if rank_name not in variables or world_name not in variables:
-            continue
-        rank, world_size = int(variables[rank_name]), int(variables[world_name])
-        local_rank = int(variables.get(local_name, "0"))
-        if not 0 <= rank < world_size:
-            raise InputError(
-                f"{rank_name}={rank} is outside {world_name}={world_size}; start all ranks by one launcher"
-            )
-        address, port = _address(variables, launcher, world_size)
-        return ProcessEnvironment(rank, world_size, local_rank, address, port, launcher)
-    return ProcessEnvironment(0, 1, 0, "127.0.0.1", _free_port(), "none")
+    for launcher, names in LAUNCHER_VARIABLES.items():
+        if all(name in variables for name in names):
+            return _read_row(variables, launcher)
+    if "RANK" in variables and "WORLD_SIZE" in variables:
+        raise InputError(f"RANK={variables['RANK']} comes without LOCAL_RANK; start all ranks by one launcher")
+    return ProcessEnvironment(0, 1, 0, 1, "127.0.0.1", _free_port(), "none")
+
+
+def _read_row(variables: Mapping[str, str], launcher: str) -> ProcessEnvironment:
+    rank_name, world_name, local_name = LAUNCHER_VARIABLES[launcher]
+    rank, world_size, local_rank = (int(variables[name]) for name in (rank_name, world_name, local_name))
+    local_world_size = _local_world_size(variables, launcher, world_size)
+    if not 0 <= rank < world_size:
+        raise InputError(f"{rank_name}={rank} is outside {world_name}={world_size}; start all ranks by one launcher")
+    if not local_rank < local_world_size <= world_size:
+        raise InputError(
+            f"{local_name}={local_rank} does not fit {local_world_size} ranks on this node of {world_size} in all; "
+            "start all ranks by one launcher"
+        )
+    address, port = _address(variables, launcher, world_size)
+    return ProcessEnvironment(rank, world_size, local_rank, local_world_size, address, port, launcher)
 
 
 def publish(environment: ProcessEnvironment) -> None:
@@ -82,6 +117,7 @@ def publish(environment: ProcessEnvironment) -> None:
         RANK=str(environment.rank),
         WORLD_SIZE=str(environment.world_size),
         LOCAL_RANK=str(environment.local_rank),
+        LOCAL_WORLD_SIZE=str(environment.local_world_size),
         MASTER_ADDR=environment.master_address,
         MASTER_PORT=str(environment.master_port),
     )

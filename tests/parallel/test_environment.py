@@ -26,7 +26,7 @@ def test_a_process_that_no_launcher_started_is_the_only_one() -> None:
         (
             {
                 "SLURM_PROCID": "5",
-                "SLURM_NTASKS": "8",
+                "SLURM_STEP_NUM_TASKS": "8",
                 "SLURM_LOCALID": "1",
                 "SLURM_JOB_NODELIST": "gpu[03-07,9],login1",
                 "SLURM_JOB_ID": "123",
@@ -40,14 +40,63 @@ def test_each_launcher_tells_rank_and_world(variables: dict[str, str], expected:
     assert (found.rank, found.world_size, found.local_rank, found.master_address, found.master_port) == expected
 
 
+SLURM_STEP = {"SLURM_PROCID": "6", "SLURM_STEP_NUM_TASKS": "9", "SLURM_LOCALID": "0"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}, 2),  # torchrun
+        ({"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_SIZE": "2"}, 2),  # deepspeed
+        ({"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "3"}, 4),
+        (
+            {
+                "OMPI_COMM_WORLD_RANK": "3",
+                "OMPI_COMM_WORLD_SIZE": "4",
+                "OMPI_COMM_WORLD_LOCAL_RANK": "1",
+                "OMPI_COMM_WORLD_LOCAL_SIZE": "2",
+            },
+            2,
+        ),
+        ({"PMI_RANK": "3", "PMI_SIZE": "4", "MPI_LOCALRANKID": "1", "MPI_LOCALNRANKS": "2"}, 2),
+        (SLURM_STEP | {"SLURM_STEP_TASKS_PER_NODE": "4(x2),1", "SLURM_NODEID": "0"}, 4),
+        (SLURM_STEP | {"SLURM_STEP_TASKS_PER_NODE": "4(x2),1", "SLURM_NODEID": "1"}, 4),
+        (SLURM_STEP | {"SLURM_STEP_TASKS_PER_NODE": "4(x2),1", "SLURM_NODEID": "2"}, 1),
+        (SLURM_STEP | {"SLURM_STEP_TASKS_PER_NODE": "2,4,3", "SLURM_NODEID": "2"}, 3),
+        (SLURM_STEP | {"SLURM_STEP_TASKS_PER_NODE": "9", "SLURM_NODEID": "0"}, 9),
+        (SLURM_STEP, 9),
+        ({}, 1),
+    ],
+)
+def test_each_launcher_tells_the_ranks_of_this_node(variables: dict[str, str], expected: int) -> None:
+    assert read_environment(variables).local_world_size == expected
+
+
+def test_a_command_of_a_batch_script_is_alone_in_its_world() -> None:
+    variables = {"SLURM_PROCID": "0", "SLURM_NTASKS": "8", "SLURM_LOCALID": "0", "SLURM_TASKS_PER_NODE": "4(x2)"}
+    assert read_environment(variables).world_size == 1
+
+
+def test_srun_with_pmi_keeps_the_local_rank_of_slurm() -> None:
+    variables = {"PMI_RANK": "5", "PMI_SIZE": "8", "SLURM_PROCID": "5", "SLURM_STEP_NUM_TASKS": "8"}
+    variables |= {"SLURM_LOCALID": "1", "SLURM_NODEID": "1", "SLURM_STEP_TASKS_PER_NODE": "4(x2)"}
+    environment = read_environment(variables)
+    assert (environment.launcher, environment.rank, environment.local_rank) == ("SLURM", 5, 1)
+
+
 def test_the_launcher_nearest_to_the_process_wins() -> None:
-    variables = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "SLURM_PROCID": "0", "SLURM_NTASKS": "1"}
+    variables = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}
+    variables |= {"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "1", "SLURM_LOCALID": "0"}
     assert read_environment(variables).world_size == 2
 
 
 def test_contradicting_variables_are_refused() -> None:
     with pytest.raises(InputError, match="RANK=4 is outside WORLD_SIZE=4"):
-        read_environment({"RANK": "4", "WORLD_SIZE": "4"})
+        read_environment({"RANK": "4", "WORLD_SIZE": "4", "LOCAL_RANK": "0"})
+    with pytest.raises(InputError, match="RANK=1 comes without LOCAL_RANK"):
+        read_environment({"RANK": "1", "WORLD_SIZE": "4"})
+    with pytest.raises(InputError, match="LOCAL_RANK=2 does not fit 2 ranks on this node of 4"):
+        read_environment({"RANK": "2", "WORLD_SIZE": "4", "LOCAL_RANK": "2", "LOCAL_WORLD_SIZE": "2"})
 
 
 def test_a_sequence_axis_is_refused_by_name() -> None:
