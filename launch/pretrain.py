@@ -7,8 +7,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from hyena_ds.config.load import load_config
-from hyena_ds.errors import run_command
+from hyena_ds.errors import EXIT_DONE, run_command
 from hyena_ds.parallel.environment import read_environment
+from hyena_ds.training.check import check_run
 from hyena_ds.training.config import RunConfig
 from hyena_ds.training.pretrain import pretrain
 
@@ -33,6 +34,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--config", type=Path, required=True, help="the run's YAML file, such as configs/1k.yaml")
     parser.add_argument("--dry-run", action="store_true", help="check everything and stop before the first step")
     parser.add_argument("--preflight", action="store_true", help="measure a step of every stage first: memory and time")
+    parser.add_argument("--print-run-directory", action="store_true", help="check everything, print only run_directory")
     parser.add_argument("--stop-after-steps", type=int, metavar="N", help="save and stop once N steps are done")
     parser.add_argument("--local_rank", type=int, help=argparse.SUPPRESS)  # given by the deepspeed launcher
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="values that replace the file's")
@@ -42,6 +44,9 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     arguments = parse_arguments()
     config = load_config(arguments.config, RunConfig, arguments.overrides)
+    if arguments.print_run_directory:
+        print(check_run(config, read_environment()).directory)
+        return EXIT_DONE
     return pretrain(
         config,
         read_environment(),

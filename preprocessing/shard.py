@@ -143,7 +143,7 @@ def main() -> None:
     options = build_parser().parse_args()
     environment = read_environment()
     if environment.world_size > 1:
-        _shard_under_mpi(options, MpiRanks())
+        _shard_under_mpi(options, MpiRanks(expected=environment.world_size))
     else:
         shard(options, OneRank())
 

@@ -1,7 +1,5 @@
 """Skips the tests that this machine has no device or cluster for; the closing line counts them."""
 
-import shutil
-
 import pytest
 import torch
 
@@ -12,7 +10,6 @@ def _lacking() -> dict[str, str]:
     lacks = {
         "gpu": "no CUDA GPU" if gpus < 1 else "",
         "several_gpus": f"{gpus} CUDA GPUs, two are needed" if gpus < 2 else "",
-        "cluster": "no SLURM" if shutil.which("sbatch") is None else "",
     }
     return {marker: reason for marker, reason in lacks.items() if reason}
 

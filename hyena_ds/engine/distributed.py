@@ -9,17 +9,23 @@ import torch
 from deepspeed.ops import __compatible_ops__ as compatible_ops
 from torch import Tensor
 
+from hyena_ds.errors import InputError
 from hyena_ds.parallel.environment import ProcessEnvironment, publish
 
 
 def start(environment: ProcessEnvironment) -> torch.device:
-    """Join the process group, NCCL on GPUs and gloo on CPUs; returns this rank's device."""
+    """Join the process group, NCCL on GPUs and gloo on CPUs; returns this rank's device.
+
+    Raises InputError where this rank sees no GPU of its own.
+    """
     logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
     # DeepSpeed still calls collectives by names that newer torch has replaced; users can do nothing about it.
     warnings.filterwarnings("ignore", message="`torch.distributed", category=FutureWarning)
     compatible_ops["deepspeed_shm_comm"] = False  # an inference operator that would be compiled at every first start
-    publish(environment)
     on_gpu = torch.cuda.is_available()
+    if on_gpu:
+        _check_gpu(environment, torch.cuda.device_count())
+    publish(environment)
     device = torch.device("cuda", environment.local_rank) if on_gpu else torch.device("cpu")
     if on_gpu:
         torch.cuda.set_device(device)
@@ -27,6 +33,14 @@ def start(environment: ProcessEnvironment) -> torch.device:
     backend = "nccl" if on_gpu else "gloo"
     deepspeed.init_distributed(dist_backend=backend, auto_mpi_discovery=False, verbose=False)
     return device
+
+
+def _check_gpu(environment: ProcessEnvironment, gpus: int) -> None:
+    if environment.local_rank >= gpus:
+        raise InputError(
+            f"rank {environment.rank} has local rank {environment.local_rank} and sees {gpus} GPUs; start one rank a "
+            "GPU and let each see all GPUs of its node (under SLURM --gpus-per-node, and srun --gpu-bind=none)"
+        )
 
 
 def _communication_device() -> torch.device:

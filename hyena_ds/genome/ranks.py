@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
-from hyena_ds.errors import FULL_STORAGE, HyenaError, StorageError
+from hyena_ds.errors import FULL_STORAGE, HyenaError, InputError, StorageError
 
 Result = TypeVar("Result")
 
@@ -30,14 +30,19 @@ class OneRank:
 
 
 class MpiRanks:
-    """The processes of MPI's world; imports mpi4py, which starts MPI."""
+    """The processes of MPI's world; imports mpi4py, which starts MPI.
 
-    def __init__(self) -> None:
+    Raises InputError where MPI knows less than the `expected` processes: each would do all the work, over the others.
+    """
+
+    def __init__(self, expected: int) -> None:
         from mpi4py import MPI  # noqa: PLC0415 - only a process under mpirun may start MPI
 
         self._world = MPI.COMM_WORLD
         self.rank: int = self._world.Get_rank()
         self.size: int = self._world.Get_size()
+        if self.size != expected:
+            raise InputError(f"{expected} processes were started, and MPI knows {self.size} of them; start by mpirun")
 
     def everywhere(self, work: Callable[[], Result]) -> list[Result]:
         result, error = _attempt(work)

@@ -73,19 +73,29 @@ def _free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def _address(variables: Mapping[str, str], launcher: str, world_size: int) -> tuple[str, int]:
+def _address(variables: Mapping[str, str], launcher: str, *, world_size: int, one_node: bool) -> tuple[str, int]:
+    """Where rank 0 listens: as told, else on this machine, else on the first node of the SLURM step or job."""
+    job = int(variables.get("SLURM_JOB_ID", "9500"))
+    port = int(variables.get("MASTER_PORT", 20000 + job % 20000))  # jobs that share a node do not meet
     if "MASTER_ADDR" in variables:
-        return variables["MASTER_ADDR"], int(variables.get("MASTER_PORT", "29500"))
-    if launcher == "SLURM" and "SLURM_JOB_NODELIST" in variables:
-        port = 20000 + int(variables.get("SLURM_JOB_ID", "0")) % 20000
-        return _first_slurm_host(variables["SLURM_JOB_NODELIST"]), port
-    return "127.0.0.1", _free_port() if world_size == 1 else 29500
+        return variables["MASTER_ADDR"], port
+    if one_node:
+        return "127.0.0.1", port if world_size > 1 else _free_port()
+    # Under mpirun the step is that of its daemons, and may leave out the node that mpirun runs on.
+    step = ("SLURM_STEP_NODELIST",) if launcher == "SLURM" else ()
+    for name in (*step, "SLURM_JOB_NODELIST"):
+        if name in variables:
+            return _first_slurm_host(variables[name]), port
+    raise InputError(
+        f"{launcher} started ranks on several nodes and does not say where rank 0 is; "
+        "set MASTER_ADDR to its host, such as: mpirun -x MASTER_ADDR=node1 ..."
+    )
 
 
 def read_environment(variables: Mapping[str, str] | None = None) -> ProcessEnvironment:
     """The place of this process in its world; a process that no launcher started is rank 0 of 1.
 
-    Raises InputError where a launcher's variables contradict each other.
+    Raises InputError where a launcher's variables contradict each other, or do not say where rank 0 is.
     """
     variables = os.environ if variables is None else variables
     for launcher, names in LAUNCHER_VARIABLES.items():
@@ -107,7 +117,8 @@ def _read_row(variables: Mapping[str, str], launcher: str) -> ProcessEnvironment
             f"{local_name}={local_rank} does not fit {local_world_size} ranks on this node of {world_size} in all; "
             "start all ranks by one launcher"
         )
-    address, port = _address(variables, launcher, world_size)
+    one_node = local_world_size == world_size
+    address, port = _address(variables, launcher, world_size=world_size, one_node=one_node)
     return ProcessEnvironment(rank, world_size, local_rank, local_world_size, address, port, launcher)
 
 

@@ -51,11 +51,12 @@ def pretrain(
         if environment.is_main:
             print("every check passed; without --dry-run the run starts")
         return EXIT_DONE
+    stop = StopRequest()  # before the start, which can take minutes: a signal then waits for the first step
     if measure_first:
         preflight(checked)
     run = open_run(checked)
     try:
-        return _train(run, stop_after_steps)
+        return _train(run, stop, stop_after_steps)
     except InputError as error:
         if environment.world_size > 1:
             error.rank = environment.rank
@@ -64,8 +65,7 @@ def pretrain(
         run.close()
 
 
-def _train(run: Run, stop_after_steps: int | None) -> int:
-    stop = StopRequest()
+def _train(run: Run, stop: StopRequest, stop_after_steps: int | None) -> int:
     for stage, done in run.schedule.remaining(run.step):
         run.progress.say(
             f"stage {stage.number}: {stage.steps:,} steps of {stage.samples:,} windows of {stage.length:,} bases"

@@ -184,3 +184,16 @@ def test_the_error_of_one_rank_ends_all_with_one_line(run, tmp_path):
     assert "this is protein, not DNA; give a nucleotide FASTA (met by rank 1)" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+@needs_mpi
+def test_ranks_that_mpi_does_not_know_are_refused(run, tmp_path):
+    """Under srun without PMI each process would do all the work, over the others."""
+    command = [sys.executable, "-m", "preprocessing.shard", "--fasta", "toy.fa", "--output", "out"]
+    started_by_srun = {"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "2", "SLURM_LOCALID": "0"}
+    result = subprocess.run(
+        command, cwd=tmp_path, env=environment() | started_by_srun, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 2, result.stderr
+    assert "error: 2 processes were started, and MPI knows 1 of them; start by mpirun" in result.stderr
+    assert not (tmp_path / "out").exists()
