@@ -17,11 +17,11 @@ for gpus in 4 2; do
     on "$gpus" sequence_parallel.py --lengths 131072 1048576
 done
 for gpus in 1 2 4; do
-    on "$gpus" long_context.py --name speed --lengths 1048576 4194304 --steps 3
+    on "$gpus" long_context.py --name long_context_speed --lengths 1048576 4194304 --steps 3
 done
 for gpus in 1 4; do
-    on "$gpus" long_context.py engine.activation_checkpointing=none --data-parallel --name data_parallel_1k \
+    on "$gpus" long_context.py engine.activation_checkpointing=none --data-parallel --name long_context_data_parallel \
         --lengths 1024 --batch 256 --steps 20
 done
-on 4 long_context.py --name longest --lengths 16777216 --steps 1
-on 4 long_context.py engine.offload=true --name longest_offload --lengths 33554432 --steps 1
+on 4 long_context.py --name long_context_longest --lengths 16777216 --steps 1
+on 4 long_context.py engine.offload=true --name long_context_longest_offload --lengths 33554432 --steps 1

@@ -219,6 +219,12 @@ def test_a_flipped_byte_in_a_shard_names_shard_and_record(config: Path, shards: 
     assert "record 000000000" in line
 
 
+def test_a_preflight_measures_every_stage_and_changes_nothing(config: Path, uninterrupted: dict[str, Any]) -> None:
+    (printed,) = pretrain(config, "--preflight", "--stop-after-steps", "2")
+    assert all(f"stage {stage}, {length}:" in printed for stage, length in ((0, 32), (1, 64), (2, 128)))
+    assert trace(config) == uninterrupted["trace"][:2]
+
+
 def test_a_dry_run_checks_and_writes_nothing(config: Path) -> None:
     (printed,) = pretrain(config, "--dry-run")
     assert "every check passed" in printed
