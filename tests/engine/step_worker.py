@@ -5,6 +5,7 @@
 
 import itertools
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from hyena_ds.engine.config import EngineConfig, OptimizerConfig
 from hyena_ds.engine.distributed import leave, start
 from hyena_ds.engine.engine import TrainingEngine
-from hyena_ds.engine.optimizer_state import gather_parameters
+from hyena_ds.engine.optimizer_state import MOMENTS, gather_moment, gather_parameters
 from hyena_ds.model.config import ModelConfig
 from hyena_ds.model.dropout import dropout_keys
 from hyena_ds.model.language_model import HyenaLanguageModel
@@ -81,6 +82,7 @@ def run_case(stage: Any, parts: int, checkpointing: Any, rank: int, world_size: 
         found["norm"].append(result.grad_norm)
     found["parameters"] = gather_parameters(engine)
     found["after_nan"] = _step_with_nan(engine, rows)
+    found["before_drop"], found["after_drop"] = _everything(engine), _dropped_step(engine, rows)
     engine.close()
     return found
 
@@ -93,6 +95,25 @@ def _step_with_nan(engine: TrainingEngine, rows: Any) -> dict[str, Any]:
 
     result = engine.train_step(rows, loss, valid_targets=1, step=0)
     return {"skipped": result.skipped, "parameters": gather_parameters(engine)}
+
+
+def _everything(engine: TrainingEngine) -> dict[str, Tensor]:
+    moments = {f"{moment} {name}": value for moment in MOMENTS for name, value in gather_moment(engine, moment).items()}
+    return {name: value.clone() for name, value in (gather_parameters(engine) | moments).items()}
+
+
+def _dropped_step(engine: TrainingEngine, rows: Any) -> dict[str, Tensor]:
+    """Parameters and moments after a step that was dropped before its last micro-batch, the engine's last."""
+    calls = iter(range(1, len(rows)))
+
+    def drop_at_last() -> None:
+        if next(calls) == len(rows) - 1:
+            raise InterruptedError
+
+    with suppress(InterruptedError):
+        engine.train_step(rows, loss_of(0), valid_targets=1, step=0, between_micro_batches=drop_at_last)
+        assert len(rows) == 1, "the step was not dropped"
+    return _everything(engine) if len(rows) > 1 else {}
 
 
 def main() -> None:
