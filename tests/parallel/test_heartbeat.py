@@ -4,6 +4,7 @@ import ast
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.engine.ranks import start_ranks
+from tests.engine.ranks import free_port, rank_environment, start_ranks
 from tests.parallel.heartbeat_worker import PHASE
 
 WORKER = Path(__file__).with_name("heartbeat_worker.py")
@@ -153,6 +154,29 @@ def test_strangers_and_noise_change_nothing(begin: Any, tmp_path: Path) -> None:
     assert [process.poll() for process in processes] == [None, None]
     (tmp_path / "end").write_text("done")
     assert endings(processes, within=5) == ([0, 0], "")
+
+
+def test_a_stranger_takes_no_place_that_is_still_free(tmp_path: Path) -> None:
+    first = _one_rank(0, tmp_path)
+    wait_until((tmp_path / "shared").exists)
+    port, _, _ = ast.literal_eval((tmp_path / "shared").read_text())
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as stranger:
+        stranger.sendall(b'{"token": "guessed", "rank": 1, "process": ["h", "m", 1]}\n{"left": 2}\n')
+        time.sleep(0.5)
+    second = _one_rank(1, tmp_path)
+    wait_until((tmp_path / "started-1").exists)
+    (tmp_path / "end").write_text("done")
+    assert endings([first, second], within=10) == ([0, 0], "")
+
+
+def _one_rank(rank: int, directory: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(WORKER), str(directory), "30"],
+        env=rank_environment(rank, 2, free_port()),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 def test_the_listener_stays_on_the_interface_of_the_master_address(begin: Any, tmp_path: Path) -> None:

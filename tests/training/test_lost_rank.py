@@ -44,12 +44,11 @@ def test_a_killed_rank_ends_the_run_which_then_resumes(config: Path, ranks: int,
     line = line_of_the_end(processes, lost, within=5)
     place = f"rank {lost} on {socket.gethostname()} died while "
     assert line.startswith(place)
-    assert line.removeprefix(place).startswith(
-        ("training step ", "loading data of step ", "saving a checkpoint of step")
-    )
-    (printed,) = pretrain(config, *WORDS, *words, "--stop-after-steps", "30")
+    phase = line.removeprefix(place)
+    assert phase.startswith(("training step ", "loading data of step ", "saving a checkpoint of step ")), line
+    (printed,) = pretrain(config, *WORDS, *words, "--stop-after-steps", "20")
     assert "resuming from" in printed
-    assert [line["step"] for line in read_metrics(config.parent / "run")] == list(range(1, 31))
+    assert [line["step"] for line in read_metrics(config.parent / "run")] == list(range(1, 21))
 
 
 def test_a_frozen_rank_ends_the_run(config: Path) -> None:
