@@ -80,7 +80,8 @@ def run_case(stage: Any, parts: int, checkpointing: Any, rank: int, world_size: 
         result = engine.apply(local_loss, valid_targets=valid, step=step)
         found["loss"].append(result.loss)
         found["norm"].append(result.grad_norm)
-    found["parameters"] = gather_parameters(engine)
+    # Clones: at stage 0 what is gathered are the parameters themselves.
+    found["parameters"] = {name: value.clone() for name, value in gather_parameters(engine).items()}
     found["after_nan"] = _step_with_nan(engine, rows)
     found["before_drop"], found["after_drop"] = _everything(engine), _dropped_step(engine, rows)
     engine.close()
@@ -104,6 +105,8 @@ def _everything(engine: TrainingEngine) -> dict[str, Tensor]:
 
 def _dropped_step(engine: TrainingEngine, rows: Any) -> dict[str, Tensor]:
     """Parameters and moments after a step that was dropped before its last micro-batch, the engine's last."""
+    if len(rows) == 1:
+        return {}
     calls = iter(range(1, len(rows)))
 
     def drop_at_last() -> None:
@@ -112,8 +115,8 @@ def _dropped_step(engine: TrainingEngine, rows: Any) -> dict[str, Tensor]:
 
     with suppress(InterruptedError):
         engine.train_step(rows, loss_of(0), valid_targets=1, step=0, between_micro_batches=drop_at_last)
-        assert len(rows) == 1, "the step was not dropped"
-    return _everything(engine) if len(rows) > 1 else {}
+        raise AssertionError("the step was not dropped")
+    return _everything(engine)
 
 
 def main() -> None:
