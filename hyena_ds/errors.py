@@ -9,7 +9,8 @@ from typing import NoReturn
 EXIT_DONE = 0
 EXIT_INPUT = 2
 EXIT_STORAGE = 74
-EXIT_RESTART = 75
+EXIT_RESTART = 75  # stopped and saved, or a rank was lost: the same command goes on from the last checkpoint
+EXIT_INTERRUPTED = 130
 
 
 class HyenaError(Exception):
@@ -21,6 +22,12 @@ class HyenaError(Exception):
 
 class InputError(HyenaError):
     """What the user gave cannot be used; nothing was changed."""
+
+    exit_code = EXIT_INPUT
+
+
+class DivergenceError(HyenaError):
+    """Training met too many gradients that are not finite; the checkpoints are intact."""
 
     exit_code = EXIT_INPUT
 
@@ -43,6 +50,20 @@ def report(error: HyenaError, *, speaks: bool = True) -> int:
     return error.exit_code
 
 
+def failure_code(error: BaseException | None) -> int:
+    """The exit code of a rank that alone ends by `error`; 0 where it ends as every other rank does."""
+    match error:
+        case None | SystemExit() | HyenaError(rank=None):
+            return EXIT_DONE
+        case HyenaError():
+            return error.exit_code
+        case OSError() if error.errno in FULL_STORAGE:
+            return EXIT_STORAGE
+        case KeyboardInterrupt():
+            return EXIT_INTERRUPTED
+    return 1
+
+
 def guarded(main: Callable[[], int | None], *, speaks: bool = True) -> int:
     """Run `main` and turn the errors of this module, and those of full storage, into exit codes."""
     try:
@@ -57,7 +78,7 @@ def guarded(main: Callable[[], int | None], *, speaks: bool = True) -> int:
         return report(StorageError(f"storage failed{where}: {reason}; free space or choose another disk"))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        return 130
+        return EXIT_INTERRUPTED
 
 
 def run_command(main: Callable[[], int | None], *, speaks: bool = True) -> NoReturn:

@@ -23,7 +23,8 @@ examples:
 
 The same command starts a run and resumes it: where run_directory holds checkpoints, the newest good one is taken.
 Any value of the file can be set as section.key=value; stages.0.steps=100 reaches into a list.
-exit codes: 0 done, 2 your input, 74 storage (the run is intact), 75 stopped and saved: start me again.
+exit codes: 0 done, 2 your input, 74 storage (the run is intact), 75 start me again: stopped and saved, or a rank
+was lost and the last checkpoint stands.
 """
 
 

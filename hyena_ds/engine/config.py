@@ -30,7 +30,8 @@ class OptimizerConfig(Section):
     """AdamW with warm-up and cosine decay over all steps of the run.
 
     The implicit filter's MLP forms a group of its own: `filter_learning_rate` (by default `learning_rate`) and no
-    weight decay. `gradient_clipping` bounds the norm of the whole gradient; 0 leaves it as it is.
+    weight decay. `gradient_clipping` bounds the norm of the whole gradient; 0 leaves it as it is. A step whose gradient
+    is not finite is skipped; `max_skipped_steps` of them in a row stop the run.
     """
 
     learning_rate: float = Field(default=6e-4, gt=0)
@@ -41,3 +42,4 @@ class OptimizerConfig(Section):
     gradient_clipping: float = Field(default=1.0, ge=0)
     warmup_fraction: float = Field(default=0.01, ge=0, le=1)
     minimum_learning_rate_fraction: float = Field(default=0.1, ge=0, le=1)
+    max_skipped_steps: int = Field(default=10, gt=0)

@@ -3,6 +3,9 @@
 import gc
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import deepspeed
 import torch
@@ -63,6 +66,23 @@ def any_rank(flag: bool) -> bool:
 def barrier() -> None:
     """Wait for all ranks."""
     sum_over_ranks(torch.zeros(1))
+
+
+def from_main(value: Any) -> Any:
+    """Rank 0's `value`, on every rank."""
+    values = [value]
+    torch.distributed.broadcast_object_list(values, src=0)
+    return values[0]
+
+
+@contextmanager
+def process_group(environment: ProcessEnvironment) -> Iterator[torch.device]:
+    """The process group, and this rank's device."""
+    device = start(environment)
+    try:
+        yield device
+    finally:
+        leave()
 
 
 def leave() -> None:

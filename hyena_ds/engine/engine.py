@@ -80,13 +80,18 @@ class TrainingEngine:
         *,
         valid_targets: int,
         step: int,
+        between_micro_batches: Callable[[], None] = lambda: None,
     ) -> StepResult:
         """Step `step` (from 0) on this rank's micro-batches, as many on every rank.
 
         `loss_function` returns the sum of the losses of a micro-batch's targets; `valid_targets` counts those of all
         micro-batches of all ranks, so that the loss is their mean however the step is split.
+        Where `between_micro_batches` raises, on every rank alike, parameters and moments are those of the step
+        before; no further step can be taken.
         """
-        local_loss = self.accumulate(micro_batches, loss_function, valid_targets=valid_targets)
+        local_loss = self.accumulate(
+            micro_batches, loss_function, valid_targets=valid_targets, between_micro_batches=between_micro_batches
+        )
         return self.apply(local_loss, valid_targets=valid_targets, step=step)
 
     def accumulate(
@@ -95,6 +100,7 @@ class TrainingEngine:
         loss_function: Callable[[nn.Module, MicroBatch], Tensor],
         *,
         valid_targets: int,
+        between_micro_batches: Callable[[], None] = lambda: None,
     ) -> Tensor:
         """Forward and backward of all micro-batches: leaves the reduced gradients, returns this rank's summed loss."""
         self.module.train()
@@ -102,6 +108,8 @@ class TrainingEngine:
         scale = self._summing_factor / max(valid_targets, 1)
         local_loss = torch.zeros((), dtype=torch.float64, device=self.device)
         for number, micro_batch in enumerate(micro_batches):
+            if number > 0:
+                between_micro_batches()
             self.module.set_gradient_accumulation_boundary(number == len(micro_batches) - 1)
             total = loss_function(self.module, micro_batch)
             self.module.backward(total * scale, scale_wrt_gas=False)

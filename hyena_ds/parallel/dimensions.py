@@ -9,9 +9,13 @@ from hyena_ds.errors import InputError
 
 
 class ParallelConfig(Section):
-    """`sequence_parallel_size` neighbouring ranks of one node hold slices of the same samples."""
+    """`sequence_parallel_size` neighbouring ranks of one node hold slices of the same samples.
+
+    A rank that is silent for `heartbeat_seconds` is lost, and ends the whole run; one that dies does so at once.
+    """
 
     sequence_parallel_size: int = Field(default=1, gt=0)
+    heartbeat_seconds: float = Field(default=30.0, gt=0)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from hyena_ds.engine.distributed import start
 from hyena_ds.engine.engine import TrainingEngine
 from hyena_ds.errors import InputError
 from hyena_ds.genome.alphabet import A, T
@@ -50,12 +49,11 @@ def measure_step(
     return StepMeasurement(time.perf_counter() - started, engine.peak_memory_bytes())
 
 
-def preflight(checked: CheckedRun) -> None:
+def preflight(checked: CheckedRun, device: torch.device) -> None:
     """Measure a step of every stage and print it beside what was predicted; the run's own state is not touched.
 
     Raises InputError at the first stage that runs out of memory.
     """
-    device = start(checked.environment)
     sequence = sequence_part(checked.dimensions, checked.environment.rank)
     engine = build_engine(build_model(checked.config, sequence), checked.config, 1, device)
     if checked.environment.is_main:

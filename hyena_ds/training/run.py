@@ -16,12 +16,13 @@ from hyena_ds.data.stream import open_stream
 from hyena_ds.data.windows import validation_windows
 from hyena_ds.engine.checkpoint import load_optimizer, load_parameters, save_checkpoint
 from hyena_ds.engine.checkpoint_store import Checkpoint, newest_checkpoint, read_checkpoint
-from hyena_ds.engine.distributed import leave, start, sum_over_ranks
+from hyena_ds.engine.distributed import sum_over_ranks
 from hyena_ds.engine.engine import TrainingEngine
-from hyena_ds.errors import InputError
+from hyena_ds.errors import DivergenceError, InputError
 from hyena_ds.model.config import ModelConfig
 from hyena_ds.model.parameters import carried_tables, is_table
 from hyena_ds.model.sequence import SequencePart
+from hyena_ds.parallel.heartbeat import Heartbeat
 from hyena_ds.training.build import build_engine, build_model, sequence_part
 from hyena_ds.training.check import CheckedRun
 from hyena_ds.training.metrics import MetricsWriter
@@ -44,14 +45,17 @@ class Run:
         checked: CheckedRun,
         engine: TrainingEngine,
         sequence: SequencePart,
+        heartbeat: Heartbeat,
         *,
         step: int,
-        tokens: int,
+        progress: dict[str, Any],
         tables: dict[str, Tensor],
     ) -> None:
-        self.checked, self.engine, self.sequence = checked, engine, sequence
+        self.checked, self.engine, self.sequence, self.heartbeat = checked, engine, sequence, heartbeat
         self.config, self.environment, self.schedule = checked.config, checked.environment, checked.schedule
-        self.step, self.tokens, self._tables = step, tokens, tables
+        self.step, self.tokens, self._tables = step, progress.get("tokens", 0), tables
+        self.skipped_steps, self._skipped_in_a_row = progress.get("skipped_steps", 0), 0
+        self._saved_step = step
         self._started, self._first_step = time.perf_counter(), step
         is_main = self.environment.is_main
         self.progress = Progress(
@@ -99,19 +103,39 @@ class Run:
         once = int(self.sequence.rank == 0)
         return [int(total) for total in sum_over_ranks(torch.tensor(counts) * once)]
 
-    def advance(self, tokens: int) -> None:
+    def advance(self, tokens: int, *, skipped: bool) -> None:
         """Count one completed step of `tokens` bases over all ranks."""
         self.step += 1
         self.tokens += tokens
+        self.skipped_steps += skipped
+        self._skipped_in_a_row = self._skipped_in_a_row + 1 if skipped else 0
+        if skipped:
+            self.progress.say(f"step {self.step:,} is skipped: its gradient is not finite; nothing was changed")
+
+    def check_skipped(self) -> None:
+        """Raises DivergenceError where too many steps in a row were skipped."""
+        if self._skipped_in_a_row < self.config.optimizer.max_skipped_steps:
+            return
+        path, _ = newest_checkpoint(self.checked.directory / CHECKPOINTS_NAME)
+        good = f"the newest good checkpoint is {path}" if path else "there is no checkpoint yet"
+        raise DivergenceError(
+            f"{self._skipped_in_a_row} steps in a row, up to step {self.step:,}, had gradients that are not finite; "
+            f"{good}: lower optimizer.learning_rate and start again"
+        )
 
     def validation_due(self) -> bool:
         return self.config.validation.windows > 0 and self._due(self.config.validation.every_steps)
 
     def checkpoint_due(self) -> bool:
-        return self._due(self.config.checkpoint.every_steps)
+        """Skipped steps put a checkpoint off: copies of one state would push older ones out of `keep_last`."""
+        if self.step == self.schedule.total_steps:
+            return True
+        every_steps = self.config.checkpoint.every_steps
+        return not self._skipped_in_a_row and self.step // every_steps > self._saved_step // every_steps
 
     def validate(self) -> None:
         """Score the fixed windows of every species and record the result."""
+        self.heartbeat.phase = f"validating after step {self.step}"
         config, last = self.config, self.schedule.stages[-1]
         length = config.validation_length
         batch = max(last.micro_batch * last.length // length, 1)
@@ -138,7 +162,10 @@ class Run:
         )
 
     def save(self, stage: Stage) -> None:
-        """Write a checkpoint of the last completed step."""
+        """Write a checkpoint of the last completed step, unless the newest one is of that step."""
+        if self.step == self._saved_step:
+            return
+        self.heartbeat.phase = f"saving a checkpoint of step {self.step}"
         sample = (self.step - stage.first_step) * stage.samples
         stream = open_stream(
             self.checked.index, self.config.data, length=stage.length, seed=self.config.seed, stage=stage.number
@@ -150,10 +177,11 @@ class Run:
             step=self.step,
             tables=self._tables,
             config=dump_config(self.config),
-            progress={"cursor": cursor, "tokens": self.tokens},
+            progress={"cursor": cursor, "tokens": self.tokens, "skipped_steps": self.skipped_steps},
             keep_last=self.config.checkpoint.keep_last,
             is_main=self.environment.is_main,
         )
+        self._saved_step = self.step
 
     def mark_stopped(self, reason: str) -> None:
         """Leave a marker that tells a job script to start the run again."""
@@ -170,18 +198,16 @@ class Run:
         )
 
     def close(self) -> None:
-        """Close the files and leave the process group."""
+        """Close the files and release the engine."""
         self.progress.close()
         if self._metrics is not None:
             self._metrics.close()
         self.engine.close()
-        leave()
 
 
-def open_run(checked: CheckedRun) -> Run:
-    """Start the process group, build the model and, where the run directory holds a checkpoint, go on from it."""
+def open_run(checked: CheckedRun, device: torch.device, heartbeat: Heartbeat) -> Run:
+    """Build the model and, where the run directory holds a checkpoint, go on from it."""
     resumed = _find_checkpoint(checked)
-    device = start(checked.environment)
     sequence = sequence_part(checked.dimensions, checked.environment.rank)
     share_tables = resumed is None or not any(is_table(name) for name in resumed.parameters)
     model = build_model(checked.config, sequence, share_tables=share_tables)
@@ -191,8 +217,8 @@ def open_run(checked: CheckedRun) -> Run:
     engine = build_engine(model, checked.config, checked.schedule.total_steps, device)
     if resumed is not None:
         load_optimizer(engine, resumed)
-    step, tokens = (resumed.step, resumed.progress.get("tokens", 0)) if resumed is not None else (0, 0)
-    return Run(checked, engine, sequence, step=step, tokens=tokens, tables=tables)
+    step, progress = (resumed.step, resumed.progress) if resumed is not None else (0, {})
+    return Run(checked, engine, sequence, heartbeat, step=step, progress=progress, tables=tables)
 
 
 def _find_checkpoint(checked: CheckedRun) -> Checkpoint | None:

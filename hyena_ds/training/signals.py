@@ -1,9 +1,15 @@
-"""Asks a run to stop: SIGTERM and SIGUSR1 become a flag that the loop reads between steps."""
+"""Asks a run to stop: SIGTERM and SIGUSR1 become a flag that all ranks read together, also inside a step."""
 
 import signal
 from types import FrameType
 
+from hyena_ds.engine.distributed import any_rank
+
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+
+
+class Stopped(Exception):  # noqa: N818 - asked for, so no error
+    """A rank was asked to stop; an unfinished step is dropped."""
 
 
 class StopRequest:
@@ -16,3 +22,8 @@ class StopRequest:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         self.received = signal.Signals(number).name
+
+    def check(self) -> None:
+        """Raises Stopped on every rank where any was asked to stop; every rank must call it at the same point."""
+        if any_rank(self.received is not None):
+            raise Stopped

@@ -5,6 +5,7 @@
 
 import itertools
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from hyena_ds.engine.config import EngineConfig, OptimizerConfig
 from hyena_ds.engine.distributed import leave, start
 from hyena_ds.engine.engine import TrainingEngine
-from hyena_ds.engine.optimizer_state import gather_parameters
+from hyena_ds.engine.optimizer_state import MOMENTS, gather_moment, gather_parameters
 from hyena_ds.model.block import Block
 from hyena_ds.model.config import ModelConfig
 from hyena_ds.model.dropout import dropout_keys
@@ -142,8 +143,11 @@ def run_case(case: Case, sequence: SequencePart, rows: Any) -> dict[str, Any]:
         result = engine.apply(local_loss, valid_targets=valid, step=step)
         found["loss"].append(result.loss)
         found["norm"].append(result.grad_norm)
-    found["parameters"] = gather_parameters(engine)
+    # Clones: at stage 0 what is gathered are the parameters themselves.
+    found["parameters"] = {name: value.clone() for name, value in gather_parameters(engine).items()}
     found["after_nan"] = _step_with_nan(engine, rows, case, sequence)
+    found["before_drop"] = _everything(engine)
+    found["after_drop"] = _dropped_step(engine, rows, loss_of(0, case, sequence))
     engine.close()
     return found
 
@@ -156,6 +160,27 @@ def _step_with_nan(engine: TrainingEngine, rows: Any, case: Case, sequence: Sequ
 
     result = engine.train_step(rows, loss, valid_targets=1, step=0)
     return {"skipped": result.skipped, "parameters": gather_parameters(engine)}
+
+
+def _everything(engine: TrainingEngine) -> dict[str, Tensor]:
+    moments = {f"{moment} {name}": value for moment in MOMENTS for name, value in gather_moment(engine, moment).items()}
+    return {name: value.clone() for name, value in (gather_parameters(engine) | moments).items()}
+
+
+def _dropped_step(engine: TrainingEngine, rows: Any, loss: Any) -> dict[str, Tensor]:
+    """Parameters and moments after a step that was dropped before its last micro-batch, the engine's last."""
+    if len(rows) == 1:
+        return {}
+    calls = iter(range(1, len(rows)))
+
+    def drop_at_last() -> None:
+        if next(calls) == len(rows) - 1:
+            raise InterruptedError
+
+    with suppress(InterruptedError):
+        engine.train_step(rows, loss, valid_targets=1, step=0, between_micro_batches=drop_at_last)
+        raise AssertionError("the step was not dropped")
+    return _everything(engine)
 
 
 def main() -> None:

@@ -104,3 +104,12 @@ def test_a_gradient_that_is_no_number_changes_nothing(results: Any) -> None:
         assert found["after_nan"]["skipped"], case
         for name, value in found["after_nan"]["parameters"].items():
             assert torch.equal(value, found["parameters"][name]), (case, name)
+
+
+def test_a_step_dropped_between_micro_batches_changes_nothing(results: Any) -> None:
+    for case, found in results.items():
+        if case.parts == 1:
+            continue
+        assert found["after_drop"].keys() == found["before_drop"].keys()
+        for name, value in found["after_drop"].items():
+            assert torch.equal(value, found["before_drop"][name]), (case, name)

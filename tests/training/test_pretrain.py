@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -74,11 +75,15 @@ def test_two_ranks_trace_what_one_rank_traces(config: Path, uninterrupted: dict[
     assert_close(scores(config), uninterrupted["scores"])
 
 
-def wait_for(path: Path, seconds: float = 120) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 120) -> None:
     end = time.monotonic() + seconds
-    while not path.exists():
-        assert time.monotonic() < end, f"{path} never came"
+    while not condition():
+        assert time.monotonic() < end
         time.sleep(0.002)
+
+
+def wait_for(path: Path) -> None:
+    wait_until(path.exists)
 
 
 def kill(processes: list[subprocess.Popen[str]]) -> None:
@@ -161,6 +166,33 @@ def test_a_signal_saves_the_last_step_and_asks_for_a_restart(config: Path, unint
     assert_close(trace(config), uninterrupted["trace"])
 
 
+def test_a_signal_inside_a_step_drops_it_and_the_trace_stays_bit_for_bit(config: Path) -> None:
+    words = ["batch.tokens_per_step=2048", "engine.zero_stage=3", "validation.windows=0", "checkpoint.every_steps=100"]
+    words += [f"stages.{stage}.{value}" for stage in range(3) for value in ("micro_batch=1", "steps=1")]
+    pretrain(config, *words, ranks=2)
+    whole = trace(config)
+    shutil.rmtree(config.parent / "run")
+    processes = start_ranks(2, PRETRAIN, "--config", config, *words)
+    wait_until(lambda: len(read_metrics(config.parent / "run")) == 1)  # step 2 is 16 micro-batches on each rank
+    os.kill(processes[1].pid, signal.SIGTERM)
+    printed = [process.communicate(timeout=120)[0] for process in processes]
+    assert [process.returncode for process in processes] == [75, 75], printed
+    assert json.loads((config.parent / "run" / "stopped.json").read_text())["step"] == 1
+    assert len(trace(config)) == 1
+    pretrain(config, *words, ranks=2)
+    assert trace(config) == whole
+
+
+def test_gradients_that_stay_infinite_stop_the_run_and_name_the_last_checkpoint(config: Path) -> None:
+    words = ["optimizer.max_skipped_steps=4", "checkpoint.every_steps=2"]
+    pretrain(config, "--stop-after-steps", "6", *words)
+    line = _last_line(pretrain(config, "optimizer.learning_rate=1e38", *words, code=2))
+    assert "4 steps in a row, up to step 11, had gradients that are not finite" in line
+    assert "step-00000006: lower optimizer.learning_rate" in line
+    metrics = [line["skipped_steps"] for line in read_metrics(config.parent / "run")]
+    assert metrics == [0] * 7 + [1, 2, 3, 4]
+
+
 def _last_line(printed: list[str]) -> str:
     lines = [line for text in printed for line in text.splitlines() if line.startswith("error:")]
     assert len(lines) == 1, printed
@@ -207,14 +239,17 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(config: Path, un
     assert trace(config) == uninterrupted["trace"]
 
 
-def test_a_flipped_byte_in_a_shard_names_shard_and_record(config: Path, shards: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_flipped_byte_in_a_shard_names_shard_and_record(
+    config: Path, shards: Path, tmp_path: Path, ranks: int
+) -> None:
     copy = tmp_path / "shards"
     shutil.copytree(shards, copy)
     shard = copy / "shard-000000.tar"
     content = bytearray(shard.read_bytes())
     content[5000] ^= 1
     shard.write_bytes(content)
-    line = _last_line(pretrain(config, f"data.directory={copy}", code=2))
+    line = _last_line(pretrain(config, f"data.directory={copy}", ranks=ranks, code=2))
     assert "shard-000000.tar" in line
     assert "record 000000000" in line
 
