@@ -36,7 +36,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--gpu-memory", type=float, default=80.0, metavar="G", help="of one GPU in GB (default 80)")
     parser.add_argument("--gpu", choices=sorted(BANDWIDTH), default="h100", help="sets the pace (default h100)")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="values that replace the file's")
-    return parser.parse_args()
+    arguments = parser.parse_intermixed_args()
+    for name in ("gpus", "gpus_per_node", "gpu_memory"):
+        value = getattr(arguments, name)
+        if value is not None and not 0 < value < float("inf"):
+            parser.error(f"--{name.replace('_', '-')} {value} must be above 0")
+    return arguments
 
 
 def stage_line(forecast: StageForecast, memory_bytes: float) -> str:

@@ -39,7 +39,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--stop-after-steps", type=int, metavar="N", help="save and stop once N steps are done")
     parser.add_argument("--local_rank", type=int, help=argparse.SUPPRESS)  # given by the deepspeed launcher
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="values that replace the file's")
-    return parser.parse_args()
+    arguments = parser.parse_intermixed_args()
+    if arguments.stop_after_steps is not None and arguments.stop_after_steps < 1:
+        parser.error(f"--stop-after-steps {arguments.stop_after_steps} must be at least 1")
+    return arguments
 
 
 def main() -> int:

@@ -61,6 +61,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise InputError(f"no config file at {path}; configs/ holds one for each published size")
     try:
         text = path.read_text(encoding="utf-8")
+    except PermissionError:
+        raise InputError(f"{path} cannot be read; check its permissions") from None
     except UnicodeDecodeError:
         raise InputError(f"{path} is not UTF-8 text; give a YAML config file") from None
     return read_yaml_text(text, str(path))

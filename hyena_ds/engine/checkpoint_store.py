@@ -87,7 +87,7 @@ def _write_contents(partial: Path, checkpoint: Checkpoint) -> None:
         parts = list(_split(getattr(checkpoint, kind)))
         for number, part in enumerate(parts, start=1):
             path = partial / f"{kind}-{number:05d}-of-{len(parts):05d}.safetensors"
-            save_file(part, path, metadata={"format": "pt"})
+            save_tensors(part, path)
     state = {"step": checkpoint.step, "adam_step": checkpoint.adam_step, "progress": checkpoint.progress}
     (partial / STATE_NAME).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
     (partial / CONFIG_NAME).write_text(checkpoint.config, encoding="utf-8")
@@ -98,6 +98,14 @@ def _write_contents(partial: Path, checkpoint: Checkpoint) -> None:
     (partial / MANIFEST_NAME).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     _sync(partial / MANIFEST_NAME)
     _sync(partial)
+
+
+def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    """A safetensors file with the permissions of any other; the library's own are for its owner alone."""
+    save_file(tensors, path, metadata={"format": "pt"})
+    mask = os.umask(0)
+    os.umask(mask)
+    path.chmod(0o666 & ~mask)
 
 
 def _split(tensors: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
@@ -137,6 +145,10 @@ def find_flaw(path: Path) -> str | None:
         manifest = json.loads(manifest_path.read_bytes())
         entries = [(name, entry["sha256"], entry["bytes"]) for name, entry in manifest.items()]
     except (ValueError, KeyError, TypeError, AttributeError):
+        return "its manifest is damaged"
+    listed = {name for name, _, _ in entries}
+    expected = {STATE_NAME, CONFIG_NAME, *(file.name for file in path.glob("*.safetensors"))}
+    if expected - listed or not any(name.startswith("parameters-") for name in listed):
         return "its manifest is damaged"
     for name, digest, size in entries:
         file = path / name

@@ -30,6 +30,8 @@ def _text(path: Path) -> str:
     try:
         raw = path.read_bytes()
         return (gzip.decompress(raw) if is_gzip(path) else raw).decode("utf-8-sig")
+    except PermissionError:
+        raise InputError(f"{path} cannot be read; check its permissions") from None
     except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(f"{path} is no BED text file ({error})") from None
 

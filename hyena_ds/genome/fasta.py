@@ -128,6 +128,12 @@ def _plain(path: Path, cache: Path, advance: Advance) -> tuple[Path, Blocks]:
     return plain, _copied(_decompressed(path, advance), plain)
 
 
+def _is_damaged(plain: Path, scan: FastaScan) -> bool:
+    """Whether a cached copy is no longer what its index, written when the copy was made, describes."""
+    index = plain.with_suffix(".fai")
+    return not index.is_file() or index.read_text(encoding="utf-8") != index_text(scan)
+
+
 def _write_aside(text: str, target: Path) -> None:
     aside = target.with_name(f"{target.name}.{os.getpid()}")
     aside.write_text(text, encoding="utf-8")
@@ -152,6 +158,10 @@ def open_fasta(path: Path, cache: Path, say: Say, advance: Advance = lambda amou
     copied = not plain.exists()
     with closing(blocks):
         scan = scan_blocks(blocks, str(path))
+    if not copied and plain != path and _is_damaged(plain, scan):
+        say(f"{plain} is not the copy that was made of {path.name}; it is made again")
+        plain.unlink()
+        return open_fasta(path, cache, say, advance)
     if copied:
         say(f"{path.name} is compressed: a plain copy is kept at {plain}; delete it when no more shards are made of it")
     index, text = cache / f"{_cache_key(path)}.fai", index_text(scan)

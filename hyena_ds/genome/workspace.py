@@ -1,11 +1,14 @@
 """The output directory: built aside, then renamed, so that it is complete or absent."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
 from hyena_ds.errors import FULL_STORAGE, InputError
 from hyena_ds.genome.index import INDEX_NAME
+
+SHARD_NAME = re.compile(r"shard-\d+\.tar")
 
 
 def partial_directory(output: Path) -> Path:
@@ -28,6 +31,9 @@ def check_output(output: Path, overwrite: bool) -> None:
         raise InputError(f"{output} is not empty; name another directory, or replace it with --overwrite")
     if not (output / INDEX_NAME).is_file():
         raise InputError(f"{output} holds no {INDEX_NAME}, so --overwrite does not replace it; name another directory")
+    for path in sorted(output.iterdir()):
+        if not (path.name == INDEX_NAME or SHARD_NAME.fullmatch(path.name)):
+            raise InputError(f"{path} is no shard, so --overwrite does not replace {output}; move it away first")
 
 
 def make_partial(output: Path, overwrite: bool) -> Path:

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor
 
+from hyena_ds.engine.checkpoint_store import save_tensors
 from hyena_ds.errors import InputError, StorageError
 from hyena_ds.hub.import_weights import ORIGINAL_NAME, SAFETENSORS_NAME
 from hyena_ds.hub.key_map import to_huggingface, to_original
@@ -116,7 +116,7 @@ def _whole_state(
 def _save_tensors(state: Mapping[str, Tensor], path: Path) -> None:
     """The public file: fp32 tensors by name, as safetensors orders them."""
     try:
-        save_file({name: _stored(tensor) for name, tensor in state.items()}, path, {"format": "pt"})
+        save_tensors({name: _stored(tensor) for name, tensor in state.items()}, path)
     except SafetensorError as error:
         raise StorageError(f"{path.name} could not be written: {error}; free space or choose another disk") from None
 

@@ -9,13 +9,22 @@ from pathlib import Path
 from hyena_ds.errors import InputError
 from hyena_ds.hub.public_config import CONFIG_NAME
 
+EXPORTED_SUFFIXES = (".json", ".safetensors", ".py", ".md", ".ckpt")
+
 
 def check_output(output: Path, *, overwrite: bool) -> None:
     """Raises InputError where `output` exists, unless `overwrite` is set and it is an exported model."""
     if output.exists() and not overwrite:
-        raise InputError(f"{output} exists; choose another --output, or replace an export with --overwrite")
+        raise InputError(
+            f"{output} exists; choose another --output (launch/export.py replaces an export with --overwrite)"
+        )
     if output.exists() and not (output.is_dir() and (output / CONFIG_NAME).is_file()):
         raise InputError(f"{output} is no exported model, so --overwrite leaves it alone; choose another --output")
+    for path in sorted(output.iterdir()) if output.exists() else []:
+        if (path.is_dir() and path.name != "__pycache__") or path.suffix not in EXPORTED_SUFFIXES:
+            raise InputError(
+                f"{path} is no part of an export, so --overwrite leaves {output} alone; move it away first"
+            )
 
 
 @contextmanager

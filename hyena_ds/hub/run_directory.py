@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from safetensors.torch import save_file
 from torch import Tensor
 
 from hyena_ds.config.load import read_yaml
@@ -16,6 +15,7 @@ from hyena_ds.engine.checkpoint_store import (
     Checkpoint,
     newest_checkpoint,
     read_checkpoint,
+    save_tensors,
     write_checkpoint,
 )
 from hyena_ds.errors import InputError
@@ -62,7 +62,7 @@ def write_imported_run(imported: ImportedModel, output: Path) -> None:
         (aside / CONFIG_NAME).write_text(config, encoding="utf-8")
         if imported.decoder:
             head = {name: tensor.contiguous() for name, tensor in imported.decoder.items()}
-            save_file(head, aside / DECODER_NAME, {"format": "pt"})
+            save_tensors(head, aside / DECODER_NAME)
 
 
 def read_trained_model(path: Path) -> TrainedModel:

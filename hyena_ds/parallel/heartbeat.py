@@ -1,6 +1,6 @@
 """A heartbeat between the ranks of a run: where one dies, fails or freezes, every other ends at once.
 
-Rank 0 listens and each other rank keeps one connection to it. Both sides send their phase about once a second. A
+Rank 0 listens and each other rank keeps one connection to it. Both sides send their phase four times a second. A
 connection that closes without a farewell is a death, silence for `seconds` a freeze or a cut-off. A collective that
 waits for a lost rank cannot be unwound, so a process ends by `os._exit`.
 """
@@ -11,12 +11,13 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-from hyena_ds.errors import InputError, failure_code
+from hyena_ds.errors import HyenaError, InputError, failure_code
 from hyena_ds.parallel.environment import ProcessEnvironment
 from hyena_ds.parallel.line_socket import LineSocket
 from hyena_ds.parallel.watch import Peer, Process, Watch
 
 VERDICT_SECONDS = 3.0
+TURN_SECONDS = 0.3
 
 
 class Heartbeat:
@@ -31,6 +32,7 @@ class Heartbeat:
 
     def __init__(self, environment: ProcessEnvironment, seconds: float, share: Callable[[Any], Any]) -> None:
         self.phase = "starting"
+        self._rank = environment.rank
         self._watch: Watch | None = None
         if environment.world_size == 1:
             return
@@ -76,6 +78,9 @@ class Heartbeat:
         if self._watch is not None and isinstance(error, RuntimeError):
             # A collective fails where a rank is lost: then the watch ends this process and tells which it was.
             self._watch.join(VERDICT_SECONDS)
+        elif self._watch is not None and isinstance(error, HyenaError) and error.rank is not None:
+            # Several ranks may meet the same bad input: the lowest speaks, and ends the others before they do.
+            self._watch.join(min(self._rank * TURN_SECONDS, VERDICT_SECONDS))
         self.close(failure_code(error))
 
 

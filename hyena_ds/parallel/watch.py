@@ -17,7 +17,7 @@ from typing import Any, Self
 from hyena_ds.errors import EXIT_RESTART
 from hyena_ds.parallel.line_socket import LineSocket
 
-BEAT_SECONDS, POLL_SECONDS, LONGEST_POLL, FAREWELL_SECONDS = 1.0, 0.1, 0.5, 1.0
+BEAT_SECONDS, POLL_SECONDS, LONGEST_POLL, FAREWELL_SECONDS = 0.25, 0.1, 0.5, 1.0
 LONGEST_PHASE = 200
 RESTART = "start the run again: it resumes from its last checkpoint"
 

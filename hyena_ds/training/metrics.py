@@ -5,6 +5,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from pydantic import Field
 from torch.utils.tensorboard import SummaryWriter
 
 from hyena_ds.config.section import Section
@@ -16,7 +17,7 @@ METRICS_NAME = "metrics.jsonl"
 class LoggingConfig(Section):
     """`every_steps` is between two printed lines; the files hold every step. `wandb_project` needs wandb installed."""
 
-    every_steps: int = 10
+    every_steps: int = Field(default=10, gt=0)
     tensorboard: bool = True
     wandb_project: str | None = None
 
@@ -27,7 +28,10 @@ def read_metrics(run_directory: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     lines = path.read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in lines[:-1] if line]
+    try:
+        return [json.loads(line) for line in lines[:-1] if line]
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path} holds a line that is no JSON ({error}); repair or move it, the run goes on") from None
 
 
 def rewind_metrics(run_directory: Path, step: int) -> None:

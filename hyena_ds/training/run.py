@@ -2,9 +2,10 @@
 
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import torch
 from torch import Tensor
@@ -25,6 +26,8 @@ from hyena_ds.model.sequence import SequencePart
 from hyena_ds.parallel.heartbeat import Heartbeat
 from hyena_ds.training.build import build_engine, build_model, sequence_part
 from hyena_ds.training.check import CheckedRun
+from hyena_ds.training.config import RunConfig
+from hyena_ds.training.lock import lock_directory
 from hyena_ds.training.metrics import MetricsWriter
 from hyena_ds.training.progress import Progress
 from hyena_ds.training.stages import Stage
@@ -65,12 +68,20 @@ class Run:
             every_steps=self.config.logging.every_steps,
         )
         self._metrics: MetricsWriter | None = None
+        self._lock: TextIO | None = None
         if is_main:
-            checked.directory.mkdir(parents=True, exist_ok=True)
-            (checked.directory / STOP_MARKER).unlink(missing_ok=True)
-            (checked.directory / CONFIG_NAME).write_text(dump_config(self.config), encoding="utf-8")
-            values = self.config.model_dump(mode="json")
-            self._metrics = MetricsWriter(checked.directory, self.config.logging, values, step)
+            try:
+                self._open_directory(checked.directory)
+            except InputError as error:
+                error.rank = 0 if self.environment.world_size > 1 else None
+                raise
+
+    def _open_directory(self, directory: Path) -> None:
+        self._lock = lock_directory(directory)
+        (directory / STOP_MARKER).unlink(missing_ok=True)
+        (directory / CONFIG_NAME).write_text(dump_config(self.config), encoding="utf-8")
+        values = self.config.model_dump(mode="json")
+        self._metrics = MetricsWriter(directory, self.config.logging, values, self.step)
 
     def record(self, values: dict[str, Any]) -> None:
         """The metrics of one training step, to the files and the screen."""
@@ -202,6 +213,8 @@ class Run:
         self.progress.close()
         if self._metrics is not None:
             self._metrics.close()
+        if self._lock is not None:
+            self._lock.close()
         self.engine.close()
 
 
@@ -239,7 +252,24 @@ def _find_checkpoint(checked: CheckedRun) -> Checkpoint | None:
             "add steps, or choose another run_directory"
         )
     _check_model(checkpoint, checked, path)
+    if checked.environment.is_main:
+        for line in _changes(checkpoint, checked.config):
+            print(line, flush=True)
     return checkpoint
+
+
+def _changes(checkpoint: Checkpoint, config: RunConfig) -> Iterator[str]:
+    """A line for each value of what is trained that is another than before the checkpoint."""
+    saved = read_yaml_text(checkpoint.config, "the checkpoint")
+    now = read_yaml_text(dump_config(config), "the config")
+    for section in ("seed", "data", "batch", "stages", "optimizer"):
+        before, after = saved.get(section), now[section]
+        if isinstance(before, dict):
+            for key in sorted(before.keys() & after.keys()):
+                if before[key] != after[key]:
+                    yield f"{section}.{key} was {before[key]} before the checkpoint and is {after[key]} from here on"
+        elif before is not None and before != after:
+            yield f"{section} was {before} before the checkpoint and is {after} from here on"
 
 
 def _check_model(checkpoint: Checkpoint, checked: CheckedRun, path: Path) -> None:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ class ValidationConfig(Section):
     every_steps: int = Field(default=1000, gt=0)
     windows: int = Field(default=256, ge=0)
     length: int | None = Field(default=None, gt=0)
-    split: str = "valid"
+    split: Literal["valid", "test"] = "valid"
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ def test_weights_must_name_the_species_of_the_shards(mixed):
 
 def test_empty_pool_is_refused(write_genome):
     genome = write_genome("empty", [b"N" * 1_000])
-    with pytest.raises(InputError, match="larger train split"):
+    with pytest.raises(InputError, match="a larger one"):
         stream_of(genome)
 
 

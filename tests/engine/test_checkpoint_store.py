@@ -63,6 +63,7 @@ def _flip(path: Path) -> None:
     [
         (lambda path: (path / MANIFEST_NAME).unlink(), "no manifest"),
         (lambda path: (path / MANIFEST_NAME).write_text("{"), "manifest is damaged"),
+        (lambda path: (path / MANIFEST_NAME).write_text("{}"), "manifest is damaged"),
         (lambda path: (path / "state.json").unlink(), "state.json is missing"),
         (lambda path: _flip(next(path.glob("exp_avg-*"))), "does not match its checksum"),
         (lambda path: (path / "config.yaml").write_text("seed"), "4 bytes instead of 8"),

@@ -33,7 +33,7 @@ def test_the_filter_group_has_its_rate_and_no_weight_decay() -> None:
 @pytest.mark.parametrize("bf16", [False, True])
 def test_no_deepspeed_default_decides_anything(bf16: bool) -> None:
     found = deepspeed_dictionary(
-        EngineConfig(zero_stage=2), OptimizerConfig(gradient_clipping=0.0), bf16=bf16, data_parallel_size=4
+        EngineConfig(zero_stage=2), OptimizerConfig(gradient_clipping=0.0), bf16=bf16, parameters=4
     )
     assert found["gradient_clipping"] == 0.0
     assert found["torch_autocast"] == {"enabled": bf16, "dtype": "bfloat16", "lower_precision_safe_modules": []}

@@ -137,3 +137,14 @@ def test_lambda_phage_is_whole(tmp_path, said):
     (bases,) = all_bases(fasta).values()
     assert len(bases) == 48_502
     assert bases.startswith(b"GGGCGGCGACCTCGCGGGTT")
+
+
+def test_a_damaged_copy_of_a_compressed_file_is_made_again(tmp_path, said):
+    path = tmp_path / "a.fa.gz"
+    path.write_bytes(gzip.compress(CONTENT))
+    copy = opened(path, tmp_path, said).plain
+    copy.write_bytes(b">chr1 first\nACGTacgt\n")
+    again = opened(path, tmp_path, said)
+    assert all_bases(again) == SEQUENCES
+    assert copy.read_bytes() == CONTENT
+    assert "made again" in said[1]

@@ -185,6 +185,15 @@ def test_an_output_in_use_is_not_replaced_unasked(small, tmp_path):
     assert not list(tmp_path.glob(".out*"))
 
 
+def test_overwrite_leaves_a_directory_with_something_else_in_it(small, tmp_path):
+    output = tmp_path / "out"
+    shard_genome(plan_of(Genome(small)), output)
+    (output / "thesis.txt").write_text("years of work")
+    with pytest.raises(InputError, match=r"thesis\.txt is no shard"):
+        shard_genome(plan_of(Genome(small)), output, overwrite=True)
+    assert (output / "thesis.txt").read_text() == "years of work"
+
+
 def test_overwrite_replaces_nothing_but_shards(small, tmp_path):
     output = tmp_path / "home"
     output.mkdir()

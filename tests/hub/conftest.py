@@ -23,20 +23,25 @@ CASES = (PLAIN, CHECKPOINTED)
 
 @pytest.fixture(scope="session", autouse=True)
 def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Any connection is an error, and remote code is cached in a directory that goes with the tests."""
+    """No hub, and remote code is cached in a directory that goes with the tests."""
     cache = str(tmp_path_factory.mktemp("transformers_modules"))
-
-    def refuse(*arguments: Any) -> NoReturn:
-        raise AssertionError(f"a test of the hub reached for the network: {arguments[1:]}")
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(transformers.dynamic_module_utils, "HF_MODULES_CACHE", cache)
         patch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-        patch.setattr(socket.socket, "connect", refuse)
         patch.setattr(sys, "path", [*sys.path])
         transformers.utils.logging.disable_progress_bar()
         yield
         transformers.utils.logging.enable_progress_bar()
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any connection of a test in this folder is an error."""
+
+    def refuse(*arguments: Any) -> NoReturn:
+        raise AssertionError(f"a test of the hub reached for the network: {arguments[1:]}")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
 
 
 @pytest.fixture(scope="session")

@@ -124,12 +124,21 @@ def test_computed_tables_are_those_of_published_files(golden: Path) -> None:
 
 def test_an_existing_output_is_left_alone(imported: ImportedModel, tmp_path: Path) -> None:
     export_huggingface(imported.parameters, imported.tables, imported.config, tmp_path / "hf")
-    (tmp_path / "hf/mine.txt").write_text("kept")
+    (tmp_path / "hf/README.md").write_text("kept")
     with pytest.raises(InputError, match="exists; choose another --output"):
         export_huggingface(imported.parameters, imported.tables, imported.config, tmp_path / "hf")
-    assert (tmp_path / "hf/mine.txt").read_text() == "kept"
+    assert (tmp_path / "hf/README.md").read_text() == "kept"
     export_huggingface(imported.parameters, imported.tables, imported.config, tmp_path / "hf", overwrite=True)
-    assert not (tmp_path / "hf/mine.txt").exists()
+    assert (tmp_path / "hf/README.md").read_text() != "kept"
+
+
+def test_overwrite_leaves_an_export_with_something_else_in_it(imported: ImportedModel, tmp_path: Path) -> None:
+    model = (imported.parameters, imported.tables, imported.config)
+    export_huggingface(*model, tmp_path / "hf")
+    (tmp_path / "hf" / "thesis.txt").write_text("years of work")
+    with pytest.raises(InputError, match=r"thesis\.txt is no part of an export"):
+        export_huggingface(*model, tmp_path / "hf", overwrite=True)
+    assert (tmp_path / "hf" / "thesis.txt").exists()
 
 
 def test_overwrite_never_replaces_what_is_no_export(imported: ImportedModel, tmp_path: Path) -> None:

@@ -30,7 +30,8 @@ def step(offload: bool, device: str, length: int) -> tuple[dict[str, Any], int]:
 def test_offloading_changes_no_gradient(device: str) -> None:
     (plain, _), (offloaded, _) = (step(offload, device, 2**13) for offload in (False, True))
     for name, gradient in plain.items():
-        assert torch.equal(gradient, offloaded[name]), name
+        # CUDA sums an embedding's gradient in any order.
+        assert (gradient - offloaded[name]).norm() <= 1e-6 * gradient.norm(), name
 
 
 @pytest.mark.gpu

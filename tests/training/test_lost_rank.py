@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hyena_ds.parallel.watch import BEAT_SECONDS
 from hyena_ds.training.metrics import read_metrics
 from tests.engine.ranks import start_ranks
 from tests.training.test_pretrain import PRETRAIN, pretrain, wait_for, wait_until
@@ -21,6 +22,7 @@ def begin(config: Path, ranks: int, *words: str) -> Ranks:
     """A run past its first checkpoint, with a beat of it."""
     processes = start_ranks(ranks, PRETRAIN, "--config", config, *WORDS, *words)
     wait_for(config.parent / "run" / "checkpoints" / "step-00000010" / "manifest.json")
+    time.sleep(2 * BEAT_SECONDS)
     return processes
 
 

@@ -207,6 +207,8 @@ def _last_line(printed: list[str]) -> str:
         (["batch.tokens_per_step=896"], ["7 samples", "data-parallel size 2", "1, 7"]),
         (["engine.zero_stage=7"], ["engine.zero_stage=7"]),
         (["data.directory=/nowhere"], ["/nowhere", "preprocessing.shard"]),
+        (["data.species_weights={martian: 1.0}"], ["martian", "lambda_virus"]),
+        (["run_directory=pyproject.toml"], ["pyproject.toml is a file"]),
         (["parallel.sequence_parallel_size=4"], ["sequence_parallel_size=4", "2 ranks", "1, 2"]),
         (["parallel.sequence_parallel_size=2", "model.d_model=15"], ["model.d_model=15", "15 = 7 · 2 + 1"]),
         (["parallel.sequence_parallel_size=2", "stages.1.length=65"], ["stages.1.length=65"]),
@@ -224,6 +226,15 @@ def test_a_checkpoint_of_another_model_is_refused(config: Path) -> None:
     assert "another model" in line
     assert "model.d_model is 16" in line
     assert "filter_shift is 0.05" in _last_line(pretrain(config, "model.filter_shift=0.0", code=2))
+
+
+def test_a_change_of_what_is_trained_is_told_at_resume(config: Path) -> None:
+    pretrain(config, "--stop-after-steps", "1")
+    (printed,) = pretrain(config, "seed=8", "optimizer.weight_decay=0.0", "--stop-after-steps", "2")
+    assert "seed was 7 before the checkpoint and is 8 from here on" in printed
+    assert "optimizer.weight_decay was 0.1 before the checkpoint and is 0.0 from here on" in printed
+    (printed,) = pretrain(config, "seed=8", "optimizer.weight_decay=0.0", "--stop-after-steps", "3")
+    assert "from here on" not in printed
 
 
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(config: Path, uninterrupted: dict[str, Any]) -> None:
