@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hyena_ds.errors import InputError
+from hyena_ds.errors import FULL_STORAGE, InputError
 from hyena_ds.hub.public_config import CONFIG_NAME
 
 EXPORTED_SUFFIXES = (".json", ".safetensors", ".py", ".md", ".ckpt")
@@ -34,8 +34,13 @@ def new_directory(output: Path, *, overwrite: bool = False) -> Iterator[Path]:
     Raises InputError as `check_output` does.
     """
     check_output(output, overwrite=overwrite)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    workplace = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        workplace = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+    except OSError as error:
+        if error.errno in FULL_STORAGE:
+            raise
+        raise InputError(f"{output.parent} cannot be written ({error.strerror}); choose another --output") from None
     aside, replaced = workplace / "new", workplace / "old"
     try:
         aside.mkdir()

@@ -132,6 +132,12 @@ def test_an_existing_output_is_left_alone(imported: ImportedModel, tmp_path: Pat
     assert (tmp_path / "hf/README.md").read_text() != "kept"
 
 
+def test_an_output_that_cannot_be_made_is_named(imported: ImportedModel, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="file cannot be written"):
+        export_huggingface(imported.parameters, imported.tables, imported.config, tmp_path / "file" / "hf")
+
+
 def test_overwrite_leaves_an_export_with_something_else_in_it(imported: ImportedModel, tmp_path: Path) -> None:
     model = (imported.parameters, imported.tables, imported.config)
     export_huggingface(*model, tmp_path / "hf")
