@@ -43,6 +43,11 @@ class StepPlan:
         return self.samples // self.data_parallel_size
 
     @property
+    def largest_micro_batch(self) -> int:
+        """Samples of the largest micro-batch, which sets the peak of memory."""
+        return -(-self.samples_per_rank // self.accumulation)
+
+    @property
     def accumulation(self) -> int:
         """Micro-batches of a step on one rank, the same on every rank."""
         return -(-self.samples_per_rank // self.micro_batch)

@@ -32,14 +32,6 @@ class Execution:
     convolution: ConvolutionBackend = "auto"
     sequence: SequencePart = field(default_factory=WholeSequence)
 
-    @property
-    def tiles_mixer(self) -> bool:
-        return self.activation_checkpointing in ("mixer", "block")
-
-    @property
-    def tiles_mlp(self) -> bool:
-        return self.activation_checkpointing in ("mlp", "block")
-
     def tile(self, batch: int) -> int:
         """Positions of a tile of `batch` sequences."""
         return max(1, self.tile_tokens // batch)

@@ -82,16 +82,15 @@ class HyenaBackbone(nn.Module):
 class NextTokenHead(nn.Linear):
     """Logits of the next token, or how surprising the one that came is."""
 
-    def __init__(self, d_model: int, tile_tokens: int) -> None:
+    def __init__(self, d_model: int, execution: Execution) -> None:
         super().__init__(d_model, EMBEDDING_ROWS, bias=False)
-        self.tile_tokens = tile_tokens
+        self.execution = execution
 
     def forward(self, hidden: Tensor, targets: Tensor | None = None) -> Tensor:
         """Logits [B, L, 16] from hidden states [B, L, D]; with token ids `targets` [B, L], fp32 nats [B, L]."""
         if targets is None:
             return self._logits(hidden)
-        tile = max(1, self.tile_tokens // hidden.shape[0])
-        tiling = Tiling(self._nats, trainable(self), size=tile)
+        tiling = Tiling(self._nats, trainable(self), size=self.execution.tile(hidden.shape[0]))
         return tiling(None, hidden, targets)[0]
 
     def _logits(self, hidden: Tensor) -> Tensor:
@@ -110,7 +109,7 @@ class HyenaLanguageModel(nn.Module):
         super().__init__()
         self.config = config
         self.backbone = HyenaBackbone(config, execution, share_tables=share_tables)
-        self.lm_head = NextTokenHead(config.d_model, self.backbone.execution.tile_tokens)
+        self.lm_head = NextTokenHead(config.d_model, self.backbone.execution)
         initialize(self, config)
         self.lm_head.weight = self.backbone.embeddings.word_embeddings.weight
 

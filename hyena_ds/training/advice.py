@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 
-from hyena_ds.data.plan import StepPlan
 from hyena_ds.errors import InputError
 from hyena_ds.parallel.dimensions import ParallelDimensions
 from hyena_ds.training.config import RunConfig
@@ -18,17 +17,7 @@ USABLE = 0.94
 def forecast_run(config: RunConfig, dimensions: ParallelDimensions, gpu: str) -> list[StageForecast]:
     """Every stage; raises InputError where the GPUs cannot share the windows of a step."""
     schedule = plan_stages(config.stages, config.batch.tokens_per_step)
-    return [_forecast(config, dimensions, stage, gpu) for stage in schedule.stages]
-
-
-def _forecast(config: RunConfig, dimensions: ParallelDimensions, stage: Stage, gpu: str) -> StageForecast:
-    plan = StepPlan(
-        samples=stage.samples,
-        data_parallel_size=dimensions.data_parallel_size,
-        micro_batch=stage.micro_batch,
-        length=stage.length,
-    )
-    return forecast_stage(config, dimensions, stage, accumulation=plan.accumulation, gpu=gpu)
+    return [forecast_stage(config, dimensions, stage, gpu) for stage in schedule.stages]
 
 
 def fits(forecast: StageForecast, memory_bytes: float) -> bool:
@@ -40,7 +29,7 @@ def advise(config: RunConfig, dimensions: ParallelDimensions, stage: Stage, memo
     """The overrides with which `stage` fits, the cheapest in time first; a sentence where none does."""
     for changed, spread, smaller in _changes(config, dimensions, stage):
         try:
-            found = _forecast(changed, spread, smaller, "h200")
+            found = forecast_stage(changed, spread, smaller)
         except InputError:  # these GPUs cannot share the windows of a step so
             continue
         if fits(found, memory_bytes):

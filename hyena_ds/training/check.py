@@ -8,7 +8,7 @@ import torch
 
 from hyena_ds.data.plan import StepPlan
 from hyena_ds.data.shards import ShardReader
-from hyena_ds.data.stream import open_stream
+from hyena_ds.data.stream import SampleStream, open_stream
 from hyena_ds.errors import InputError
 from hyena_ds.genome.index import ShardIndex, read_index
 from hyena_ds.model.language_model import HyenaLanguageModel
@@ -36,12 +36,12 @@ class CheckedRun:
 
     def step_plan(self, stage: Stage) -> StepPlan:
         """How the samples of this stage's steps are shared by ranks and micro-batches."""
-        return StepPlan(
-            samples=stage.samples,
-            data_parallel_size=self.dimensions.data_parallel_size,
-            micro_batch=stage.micro_batch,
-            length=stage.length,
-        )
+        return stage.plan(self.dimensions.data_parallel_size)
+
+    def stream(self, stage: Stage) -> SampleStream:
+        """The training windows of this stage in their order."""
+        config = self.config
+        return open_stream(self.index, config.data, length=stage.length, seed=config.seed, stage=stage.number)
 
     def summary(self) -> str:
         """What will happen, one line a stage."""
@@ -95,7 +95,7 @@ def check_run(config: RunConfig, environment: ProcessEnvironment) -> CheckedRun:
     )
     for stage in checked.schedule.stages:
         checked.step_plan(stage)
-        open_stream(index, config.data, length=stage.length, seed=config.seed, stage=stage.number)
+        checked.stream(stage)
     if config.validation.windows and not index.splits.get(config.validation.split):
         raise InputError(
             f"{directory} has no {config.validation.split} split; shard it with one, or set validation.windows=0"

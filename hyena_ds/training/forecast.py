@@ -25,7 +25,7 @@ FFT_BUFFERS = 7
 PASSING_BYTES = 10.6
 # Bytes an element that are on their way between the ranks of a sequence.
 EXCHANGE_BYTES = 3.6
-# Seconds an element [B, L, D] and layer on an H200 (benchmarks/results/step_times_1.json), and a filter element [D, L].
+# Seconds an element [B, L, D] and layer on an H200, and a filter element [D, L] (benchmarks/one_gpu.sh).
 SECONDS = {"none": 4.5e-10, "mixer": 6.7e-10, "mlp": 5.2e-10, "block": 7.0e-10}
 FP32_SLOWDOWN = 1.5
 FILTER_SECONDS = 1.3e-10
@@ -55,25 +55,30 @@ def parameter_count(model: ModelConfig) -> int:
         return count_parameters(HyenaLanguageModel(model))
 
 
-def forecast_stage(
-    config: RunConfig, dimensions: ParallelDimensions, stage: Stage, *, accumulation: int, gpu: str = "h200"
-) -> StageForecast:
-    """Memory and pace of one stage in bf16 (or `engine.precision: fp32`) on GPUs."""
-    model, ranks = config.model, dimensions.sequence_parallel_size
-    windows = -(-stage.samples // (dimensions.data_parallel_size * accumulation))
+def forecast_stage(config: RunConfig, dimensions: ParallelDimensions, stage: Stage, gpu: str = "h200") -> StageForecast:
+    """Memory and pace of one stage in bf16 (or `engine.precision: fp32`) on GPUs.
+
+    Raises InputError where the GPUs cannot share the windows of a step.
+    """
+    model, plan = config.model, stage.plan(dimensions.data_parallel_size)
     parts = step_memory(
-        model, config.engine, batch=windows, length=stage.length, ranks=ranks, world_size=dimensions.world_size
+        model,
+        config.engine,
+        batch=plan.largest_micro_batch,
+        length=stage.length,
+        ranks=dimensions.sequence_parallel_size,
+        world_size=dimensions.world_size,
     )
     elements = stage.samples * stage.length * model.d_model * model.n_layer
     filters = stage.length * model.d_model * (model.order - 1) * model.n_layer
-    filters *= accumulation * dimensions.data_parallel_size
+    filters *= plan.accumulation * dimensions.data_parallel_size
     work = SECONDS[config.engine.activation_checkpointing] * elements + FILTER_SECONDS * filters
     slowdown = BANDWIDTH["h200"] / BANDWIDTH[gpu]
     slowdown *= OFFLOAD_SLOWDOWN if config.engine.offload else 1.0
     slowdown *= FP32_SLOWDOWN if config.engine.precision == "fp32" else 1.0
     return StageForecast(
         stage=stage,
-        accumulation=accumulation,
+        accumulation=plan.accumulation,
         parts=parts,
         flops=training_flops(model, stage.length, stage.samples),
         seconds=work * slowdown / dimensions.world_size,

@@ -60,11 +60,10 @@ def preflight(checked: CheckedRun, device: torch.device) -> None:
         print("preflight: stage, length: GiB predicted and measured, seconds a step predicted and measured", flush=True)
     for stage in checked.schedule.stages:
         plan = checked.step_plan(stage)
-        batch = -(-plan.samples_per_rank // plan.accumulation)
-        predicted = forecast_stage(checked.config, checked.dimensions, stage, accumulation=plan.accumulation)
+        predicted = forecast_stage(checked.config, checked.dimensions, stage)
         try:
             for _ in range(2):  # the first step makes plans and compiles
-                measured = measure_step(engine, sequence, batch=batch, length=stage.length)
+                measured = measure_step(engine, sequence, batch=plan.largest_micro_batch, length=stage.length)
         except torch.OutOfMemoryError:
             raise InputError(_too_large(checked, stage, device)) from None
         if checked.environment.is_main:

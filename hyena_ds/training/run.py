@@ -13,7 +13,6 @@ from torch import Tensor
 from hyena_ds.config.load import dump_config, read_yaml_text
 from hyena_ds.data.batch import BatchReader, WindowReader
 from hyena_ds.data.loader import StepLoader
-from hyena_ds.data.stream import open_stream
 from hyena_ds.data.windows import validation_windows
 from hyena_ds.engine.checkpoint import load_optimizer, load_parameters, save_checkpoint
 from hyena_ds.engine.checkpoint_store import Checkpoint, newest_checkpoint, read_checkpoint
@@ -99,9 +98,8 @@ class Run:
     def load(self, stage: Stage, done: int) -> StepLoader:
         """The steps of `stage` after the first `done`, read ahead."""
         checked, config = self.checked, self.config
-        stream = open_stream(checked.index, config.data, length=stage.length, seed=config.seed, stage=stage.number)
         return StepLoader(
-            BatchReader(checked.shards, stream),
+            BatchReader(checked.shards, checked.stream(stage)),
             checked.step_plan(stage),
             rank=checked.dimensions.data_rank(self.environment.rank),
             steps=stage.steps,
@@ -178,10 +176,7 @@ class Run:
             return
         self.heartbeat.phase = f"saving a checkpoint of step {self.step}"
         sample = (self.step - stage.first_step) * stage.samples
-        stream = open_stream(
-            self.checked.index, self.config.data, length=stage.length, seed=self.config.seed, stage=stage.number
-        )
-        cursor = {"stage": stage.number, "epoch": stream.epoch(sample), "sample": sample}
+        cursor = {"stage": stage.number, "epoch": self.checked.stream(stage).epoch(sample), "sample": sample}
         save_checkpoint(
             self.engine,
             self.checked.directory / CHECKPOINTS_NAME,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pydantic import Field, model_validator
 
 from hyena_ds.config.section import Section
-from hyena_ds.data.plan import samples_per_step
+from hyena_ds.data.plan import StepPlan, samples_per_step
 
 
 class BatchConfig(Section):
@@ -48,6 +48,15 @@ class Stage:
     @property
     def last_step(self) -> int:
         return self.first_step + self.steps
+
+    def plan(self, data_parallel_size: int) -> StepPlan:
+        """How the samples of a step are shared; raises InputError where they cannot be."""
+        return StepPlan(
+            samples=self.samples,
+            data_parallel_size=data_parallel_size,
+            micro_batch=self.micro_batch,
+            length=self.length,
+        )
 
 
 @dataclass(frozen=True)

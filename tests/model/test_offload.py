@@ -10,7 +10,7 @@ from hyena_ds.model.execution import Execution
 from hyena_ds.model.language_model import HyenaLanguageModel
 from hyena_ds.ops.long_convolution import long_convolution
 
-needs_gpu = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")]
+NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 
 
 def step(offload: bool, device: str, length: int) -> tuple[dict[str, Any], int]:
@@ -26,7 +26,7 @@ def step(offload: bool, device: str, length: int) -> tuple[dict[str, Any], int]:
     return {name: value.grad for name, value in model.named_parameters()}, kept
 
 
-@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_gpu)])
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, NO_GPU])])
 def test_offloading_changes_no_gradient(device: str) -> None:
     (plain, _), (offloaded, _) = (step(offload, device, 2**13) for offload in (False, True))
     for name, gradient in plain.items():
@@ -35,7 +35,7 @@ def test_offloading_changes_no_gradient(device: str) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@NO_GPU
 def test_offloading_takes_the_residual_stream_off_the_gpu() -> None:
     length = 2**18
     (_, plain), (_, offloaded) = (step(offload, "cuda", length) for offload in (False, True))
@@ -43,7 +43,7 @@ def test_offloading_takes_the_residual_stream_off_the_gpu() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@NO_GPU
 def test_more_than_two_to_the_31_elements_are_addressed() -> None:
     channels, length = 130, 2**24 + 8
     assert channels * length > 2**31

@@ -48,7 +48,7 @@ def test_the_head_gives_nats_in_fp32_whatever_the_tile() -> None:
     torch.manual_seed(0)
     hidden = torch.randn(2, 50, 8, requires_grad=True)
     targets = torch.randint(7, 11, (2, 50))
-    whole, tiled = NextTokenHead(8, tile_tokens=1000), NextTokenHead(8, tile_tokens=14)
+    whole, tiled = (NextTokenHead(8, Execution(tile_tokens=size)) for size in (1000, 14))
     tiled.load_state_dict(whole.state_dict())
     expected = nn.functional.cross_entropy(whole(hidden).double().transpose(1, 2), targets, reduction="none")
     for head in (whole, tiled):
