@@ -88,12 +88,13 @@ class Block(nn.Module):
         mixer, tile = self.mixer, self.execution.tile(residual.shape[0])
         length = residual.shape[1] * self.execution.sequence.size
         filters, biases = mixer.filters(length, tile)
+        kept = filters.nbytes <= self.execution.kept_filter_bytes
         value: tuple[Tensor, ...] = ()
         for step in range(mixer.order - 1):
             gate = partial(self._gate_tile, step)
             tiling = self._tiling(gate, positions, residual, *self._projections(), dimension=2)
             (signal,) = tiling(halo, residual, *value)
-            settings = mixer.settings(filter_again=partial(mixer.filter_of, step, length, tile))
+            settings = mixer.settings(None if kept else partial(mixer.filter_of, step, length, tile))
             value = (exchanged_convolution(settings, signal, filters[step], biases[step]).transpose(1, 2),)
         return value[0]
 

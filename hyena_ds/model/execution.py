@@ -11,6 +11,8 @@ from hyena_ds.ops.long_convolution.dispatch import ConvolutionBackend
 
 ActivationCheckpointing = Literal["none", "mixer", "mlp", "block"]
 
+KEPT_FILTER_BYTES = 2**28
+
 
 @dataclass(frozen=True)
 class Execution:
@@ -22,6 +24,7 @@ class Execution:
             input; `block` keeps both as `mixer` does, and nothing of the MLP.
         offload: keep the input of each mixer in the host's memory.
         tile_tokens: tokens that are computed at a time where something is computed once more.
+        kept_filter_bytes: filters of a layer up to this size are kept for the backward pass, by every policy.
         convolution: backend of the long convolution.
         sequence: the part of each sequence that this process holds.
     """
@@ -29,6 +32,7 @@ class Execution:
     activation_checkpointing: ActivationCheckpointing = "none"
     offload: bool = False
     tile_tokens: int = 2**16
+    kept_filter_bytes: int = KEPT_FILTER_BYTES
     convolution: ConvolutionBackend = "auto"
     sequence: SequencePart = field(default_factory=WholeSequence)
 

@@ -9,6 +9,7 @@ import torch
 
 from hyena_ds.engine.config import EngineConfig
 from hyena_ds.model.config import ModelConfig
+from hyena_ds.model.execution import KEPT_FILTER_BYTES
 from hyena_ds.model.flops import training_flops
 from hyena_ds.model.language_model import HyenaLanguageModel
 from hyena_ds.model.parameters import count_parameters
@@ -116,14 +117,16 @@ def _kept_bytes(
     """What one layer keeps for the backward pass."""
     policy, order = engine.activation_checkpointing, model.order
     residual = 0 if engine.offload else FP32
+    filters = FP32 * (order - 1) * model.d_model // ranks * length
     if policy in ("mixer", "block"):
-        # The residual stream, and what enters and leaves each long convolution.
+        # The residual stream, what enters and leaves each long convolution, and filters that are small enough.
         mixer = float(elements * (residual + 2 * activation * (order - 1)))
+        mixer += filters if filters <= KEPT_FILTER_BYTES else 0
     else:
         # The residual stream, its norm, the projections before and after the short filter, products and results.
         mixer = float(elements * (residual + activation * (1 + 2 * (order + 1) + 3 * (order - 1))))
         mixer += length * FP32 * (2 * (model.num_inner_mlps + 1) * model.filter_order)
-        mixer += length * FP32 * 3 * (order - 1) * model.d_model / ranks
+        mixer += 3 * filters
     match policy:
         case "block":
             return mixer

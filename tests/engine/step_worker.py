@@ -20,7 +20,7 @@ from hyena_ds.engine.optimizer_state import MOMENTS, gather_moment, gather_param
 from hyena_ds.model.block import Block
 from hyena_ds.model.config import ModelConfig
 from hyena_ds.model.dropout import dropout_keys
-from hyena_ds.model.execution import Execution
+from hyena_ds.model.execution import KEPT_FILTER_BYTES, Execution
 from hyena_ds.model.language_model import HyenaLanguageModel
 from hyena_ds.model.parameters import is_filter_parameter
 from hyena_ds.model.sequence import SequencePart, WholeSequence, own_positions
@@ -94,8 +94,13 @@ def make_model(case: Case, sequence: SequencePart) -> HyenaLanguageModel:
         d_model=16, n_layer=2, l_max=32, filter_order=8,
         embed_dropout=dropout, resid_dropout=dropout / 2, hyena_dropout=dropout / 2, **MODELS[case.model],
     )  # fmt: skip
-    execution: Any = {"activation_checkpointing": case.checkpointing, "tile_tokens": 20, "sequence": sequence}
-    model = HyenaLanguageModel(config, Execution(**execution))
+    execution = Execution(
+        case.checkpointing,  # type: ignore[arg-type]
+        tile_tokens=20,
+        kept_filter_bytes=0 if case.parts == 1 else KEPT_FILTER_BYTES,
+        sequence=sequence,
+    )
+    model = HyenaLanguageModel(config, execution)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if is_filter_parameter(name) and "freq" not in name:

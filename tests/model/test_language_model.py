@@ -30,9 +30,10 @@ def make_model(**settings: Any) -> HyenaLanguageModel:
     """A model whose filters are large enough to matter."""
     share_tables = settings.pop("share_tables", True)
     checkpointing = settings.pop("activation_checkpointing", "none")
+    kept = settings.pop("kept_filter_bytes", 0)
     torch.manual_seed(0)
     config = ModelConfig(**{"d_model": 16, "n_layer": 2, "l_max": 66, "embed_dropout": 0.0} | settings)
-    execution = Execution(activation_checkpointing=checkpointing, tile_tokens=20)
+    execution = Execution(activation_checkpointing=checkpointing, tile_tokens=20, kept_filter_bytes=kept)
     model = HyenaLanguageModel(config, execution, share_tables=share_tables)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -166,11 +167,12 @@ def _loss_and_gradients(model: HyenaLanguageModel) -> tuple[float, dict[str, Ten
     }
 
 
-@pytest.mark.parametrize("checkpointing", ["mixer", "mlp", "block"])
-def test_recomputation_changes_no_gradient_with_dropout_on(checkpointing: str) -> None:
+@pytest.mark.parametrize(("checkpointing", "kept"), [("mixer", 0), ("mlp", 0), ("block", 0), ("block", 2**28)])
+def test_recomputation_changes_no_gradient_with_dropout_on(checkpointing: str, kept: int) -> None:
     settings = {"embed_dropout": 0.2, "resid_dropout": 0.2, "hyena_dropout": 0.2}
     loss, gradients = _loss_and_gradients(make_model(**settings))
-    replayed_loss, replayed = _loss_and_gradients(make_model(**settings, activation_checkpointing=checkpointing))
+    policy = {"activation_checkpointing": checkpointing, "kept_filter_bytes": kept}
+    replayed_loss, replayed = _loss_and_gradients(make_model(**settings, **policy))
     assert replayed_loss == pytest.approx(loss, rel=1e-6)
     assert gradients.keys() == replayed.keys()
     for name, gradient in gradients.items():
