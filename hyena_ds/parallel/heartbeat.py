@@ -77,7 +77,7 @@ class Heartbeat:
     ) -> None:
         if self._watch is not None and isinstance(error, RuntimeError):
             # A collective fails where a rank is lost: then the watch ends this process and tells which it was.
-            self._watch.join(VERDICT_SECONDS)
+            self._watch.await_verdict(VERDICT_SECONDS)
         elif self._watch is not None and isinstance(error, HyenaError) and error.rank is not None:
             # Several ranks may meet the same bad input: the lowest speaks, and ends the others before they do.
             self._watch.join(min(self._rank * TURN_SECONDS, VERDICT_SECONDS))

@@ -18,6 +18,7 @@ from hyena_ds.errors import EXIT_RESTART
 from hyena_ds.parallel.line_socket import LineSocket
 
 BEAT_SECONDS, POLL_SECONDS, LONGEST_POLL, FAREWELL_SECONDS = 0.25, 0.1, 0.5, 1.0
+QUIET_SECONDS = 4 * BEAT_SECONDS
 LONGEST_PHASE = 200
 RESTART = "start the run again: it resumes from its last checkpoint"
 
@@ -52,13 +53,14 @@ class Process:
 
 @dataclass(eq=False)
 class Peer:
-    """What this rank knows of another; `heard` is in seconds awake."""
+    """What this rank knows of another; `heard` is in seconds awake, `misses` how long another is silent to it."""
 
     rank: int
     process: Process | None = None
     channel: LineSocket | None = None
     phase: str = "starting"
     heard: float = 0.0
+    misses: float = 0.0
 
     def __str__(self) -> str:
         return f"rank {self.rank}" + (f" on {self.process.host}" if self.process else "")
@@ -105,13 +107,19 @@ class Watch(threading.Thread):
         self._farewell = code
         self.join()
 
+    def await_verdict(self, seconds: float) -> None:
+        """Wait for this thread to end the process at a loss; beyond `seconds` while some rank is quiet anywhere."""
+        self.join(seconds)
+        while self.is_alive() and max(self._longest_silence(), self._longest_missed()) > QUIET_SECONDS:
+            self.join(POLL_SECONDS)
+
     def run(self) -> None:
         while self._farewell is None and self._peers:
             self._count_seconds()
             self._beat()
             self._listen(POLL_SECONDS)
             self._find_silent()
-        self._tell(left=self._farewell or 0)
+        self._tell({"left": self._farewell or 0})
         for channel in self._channels():
             channel.close()
         if self._listener is not None:
@@ -130,7 +138,16 @@ class Watch(threading.Thread):
         self._beaten = self._awake
         for peer in self._peers.values():
             if peer.channel is not None:
-                peer.channel.send(phase=self._phase())
+                peer.channel.send(phase=self._phase(), misses=self._longest_silence())
+
+    def _silence(self, peer: Peer) -> float:
+        return self._awake - peer.heard
+
+    def _longest_silence(self) -> float:
+        return max(map(self._silence, list(self._peers.values())), default=0.0)
+
+    def _longest_missed(self) -> float:
+        return max((peer.misses for peer in list(self._peers.values())), default=0.0)
 
     def _listen(self, patience: float) -> None:
         for key, _ in self._selector.select(patience):
@@ -176,15 +193,14 @@ class Watch(threading.Thread):
 
     def _take(self, peer: Peer, message: dict[str, Any]) -> None:
         match message:
-            case {"phase": str(phase)}:
-                peer.phase, peer.heard = phase[:LONGEST_PHASE], self._awake
+            case {"phase": str(phase), "misses": float(misses)}:
+                peer.phase, peer.misses, peer.heard = phase[:LONGEST_PHASE], misses, self._awake
             case {"left": 0}:
                 del self._peers[peer.rank]
             case {"left": int(code)}:
                 self._lose(peer, "failed", code)
-            case {"lost": [str(host), str(machine), int(number)], "code": int(code)} if peer.rank == 0:
+            case {"frozen": [str(host), str(machine), int(number)]} if peer.rank == 0:
                 Process(host, machine, number).kill()
-                os._exit(code)
             case {"code": int(code)} if peer.rank == 0:
                 os._exit(code)
 
@@ -193,15 +209,21 @@ class Watch(threading.Thread):
             if self._awake - since > self._seconds:
                 self._drop(stranger)
         for peer in self._peers.values():
-            if self._awake - peer.heard > self._seconds:
-                self._lose(peer, f"stopped answering for {self._seconds:g} s", frozen=peer.process)
+            if self._silence(peer) > self._seconds:
+                others = len(self._frozen()) - 1
+                more = f"and {others} more " if others else ""
+                self._lose(peer, f"{more}stopped answering for {self._seconds:g} s")
+
+    def _frozen(self) -> list[Peer]:
+        """The peers that will not end by being told to."""
+        return [peer for peer in self._peers.values() if self._silence(peer) > self._seconds / 2]
 
     def _drop(self, channel: LineSocket) -> None:
         self._strangers.pop(channel, None)
         self._selector.unregister(channel)
         channel.close()
 
-    def _lose(self, peer: Peer, what: str, code: int = EXIT_RESTART, frozen: Process | None = None) -> None:
+    def _lose(self, peer: Peer, what: str, code: int = EXIT_RESTART) -> None:
         """End this process, and through it the others; one that is leaving already lets no one hold it up."""
         if self._farewell is not None:
             return
@@ -212,19 +234,21 @@ class Watch(threading.Thread):
             remedy = RESTART if code == EXIT_RESTART else "its own message says why"
             with suppress(OSError, ValueError):
                 print(f"{peer} {what} while {peer.phase}; every rank stops now, {remedy}", file=sys.stderr, flush=True)
-        if frozen is not None:
-            frozen.kill()
+        frozen = [peer.process for peer in self._frozen() if peer.process is not None]
+        for process in frozen:
+            process.kill()
         if self._listener is not None:
-            self._tell(code=code, lost=frozen.to_json() if frozen else None)
+            self._tell(*({"frozen": process.to_json()} for process in frozen), {"code": code})
         os._exit(code)
 
     def _channels(self) -> list[LineSocket]:
         return [key.fileobj for key in self._selector.get_map().values() if isinstance(key.fileobj, LineSocket)]
 
-    def _tell(self, **message: Any) -> None:
-        """The last line to everyone; waits until they have closed, for closing first could take it back."""
+    def _tell(self, *messages: dict[str, Any]) -> None:
+        """The last lines to everyone; waits until they have closed, for closing first could take them back."""
         for channel in self._channels():
-            channel.send(**message)
+            for message in messages:
+                channel.send(**message)
             channel.finish()
         end = time.monotonic() + FAREWELL_SECONDS
         while (waiting := self._channels()) and time.monotonic() < end:

@@ -134,6 +134,27 @@ def test_a_collective_that_fails_by_a_death_is_told_as_the_death(begin: Any, tmp
     assert printed.count("\n") == 1
 
 
+@pytest.mark.parametrize("failed", [0, 1])
+def test_a_collective_that_fails_by_a_freeze_is_told_as_the_freeze(begin: Any, tmp_path: Path, failed: int) -> None:
+    processes = begin(3, seconds=6)
+    processes[2].send_signal(signal.SIGSTOP)
+    (tmp_path / f"end-{failed}").write_text("collective")
+    codes, printed = endings(processes, within=10)
+    assert codes == [75, 75, -9]
+    assert printed.startswith(f"rank 2 on {socket.gethostname()} stopped answering for 6 s while {PHASE};")
+    assert printed.count("\n") == 1
+
+
+def test_all_frozen_ranks_are_ended_and_counted(begin: Any) -> None:
+    processes = begin(4, seconds=1.5)
+    for lost in (1, 2):
+        processes[lost].send_signal(signal.SIGSTOP)
+    codes, printed = endings(processes, within=6)
+    assert codes == [75, -9, -9, 75]
+    assert printed.count("\n") == 1
+    assert " and 1 more stopped answering for 1.5 s while " in printed
+
+
 def test_strangers_and_noise_change_nothing(begin: Any, tmp_path: Path) -> None:
     processes = begin(2)
     port, token, place = ast.literal_eval((tmp_path / "shared").read_text())
