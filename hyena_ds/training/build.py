@@ -25,6 +25,7 @@ def build_model(config: RunConfig, sequence: SequencePart, *, share_tables: bool
         activation_checkpointing=engine.activation_checkpointing,
         offload=engine.offload,
         tile_tokens=engine.tile_tokens,
+        convolution=engine.convolution,
         sequence=sequence,
     )
     torch.manual_seed(config.seed)
