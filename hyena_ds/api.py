@@ -6,11 +6,13 @@ from typing import Any
 from hyena_ds.hub.open_model import open_model
 from hyena_ds.inference.frozen import FrozenModel, Precision
 from hyena_ds.inference.generation import Generated, Sampling, generate_all
+from hyena_ds.inference.genome_access import open_genome
 from hyena_ds.inference.jobs import PART_BASES, Delivery, Results
 from hyena_ds.inference.measurements import Embedding, Likelihood, Logits, Measurement
 from hyena_ds.inference.pooling import Pooling
 from hyena_ds.inference.sequence_job import Reading, sequence_job
 from hyena_ds.inference.sequences import Sequences, UnknownCharacters
+from hyena_ds.inference.variant_effect import variant_job
 
 
 class HyenaDNA:
@@ -170,6 +172,44 @@ class HyenaDNA:
         return generate_all(
             self.frozen, prompt, bases, sampling, samples=samples, seed=seed, column=column, progress=progress
         )
+
+    def variant_effect(
+        self,
+        fasta: str | Path,
+        vcf: str | Path,
+        *,
+        window: int | None = None,
+        both_strands: bool = False,
+        cache: Path | None = None,
+        output: str | Path = "pandas",
+        overwrite: bool = False,
+        part_bases: int = PART_BASES,
+        progress: bool = False,
+    ) -> Results:
+        """Log-likelihood of each alternative's haplotype less that of the reference's, in nats: below 0 is less likely.
+
+        Haplotypes are a window of the genome around the record, with the allele in it and the same bases on both
+        sides; insertions and deletions change their length, which `effect_per_base` divides by. Alleles that are not
+        written in bases get NaN and a note. A reference that disagrees with the FASTA is an error.
+
+        Args:
+            fasta: the genome, plain or gzip.
+            vcf: VCF (gzip too) or BCF; needs the extra `vcf`.
+            window: bases of the longest haplotype, by default 1,024 or `l_max`.
+            both_strands: average over both.
+            cache: where the index of the genome, and its plain copy, are kept for the next call.
+            output: `pandas`, `numpy` (the effects) or a file, as in `embed`.
+            overwrite: replace the file.
+            part_bases: of a part of the file.
+            progress: show a bar.
+        """
+        delivery = Delivery.of(output, overwrite, progress)
+        with open_genome(Path(fasta), cache, progress=progress) as genome:
+            return delivery.run(
+                variant_job(
+                    self.frozen, genome, Path(vcf), window=window, both_strands=both_strands, part_bases=part_bases
+                )
+            )
 
     def _measure(
         self, title: str, measurement: Measurement, sequences: Any, reading: Reading, delivery: Delivery

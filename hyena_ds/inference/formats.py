@@ -43,7 +43,7 @@ def _dense(array: pa.Array) -> np.ndarray:
 
 
 def _by_row(array: pa.ListArray) -> Iterator[np.ndarray]:
-    values = _dense(array.flatten())
+    values = _dense(array.flatten()).copy()  # Arrow's memory is read-only
     ends = np.cumsum(array.value_lengths().to_numpy(zero_copy_only=False))
     return iter(np.split(values, ends[:-1]))
 

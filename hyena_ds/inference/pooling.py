@@ -32,11 +32,6 @@ def joined(pooled: np.ndarray, counts: np.ndarray, pooling: Pooling) -> np.ndarr
     kept = pooled[counts > 0]
     if not len(kept):
         return np.full(pooled.shape[1], np.nan, dtype=np.float32)
-    match pooling:
-        case "mean":
-            return (kept.sum(axis=0, dtype=np.float64) / counts.sum()).astype(np.float32)
-        case "sum":
-            return kept.sum(axis=0, dtype=np.float64).astype(np.float32)
-    order = {"max": kept.max(axis=0), "first": kept[0], "last": kept[-1]}
-    vector: np.ndarray = order[pooling]
-    return vector
+    total = kept.sum(axis=0, dtype=np.float64)
+    choices = {"mean": total / counts.sum(), "sum": total, "max": kept.max(axis=0), "first": kept[0], "last": kept[-1]}
+    return np.asarray(choices[pooling], dtype=np.float32)

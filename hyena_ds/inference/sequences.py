@@ -57,9 +57,10 @@ class NamedSequence:
     @property
     def marks(self) -> np.ndarray:
         """uint8 [L]: 1 at N and ambiguity codes, 2 at what is no base ([UNK]), plus 4 at lower case."""
-        lower = np.frombuffer(self.raw, dtype=np.uint8) >= LOWER_CASE
-        marks = UNKNOWN_BASE * (self.tokens == N) + UNKNOWN_CHARACTER * (self.tokens == UNK) + SOFT_MASKED * lower
-        return np.asarray(marks, dtype=np.uint8)
+        marks = (self.tokens == N).view(np.uint8) * np.uint8(UNKNOWN_BASE)
+        marks |= (self.tokens == UNK).view(np.uint8) * np.uint8(UNKNOWN_CHARACTER)
+        marks |= (np.frombuffer(self.raw, dtype=np.uint8) >= LOWER_CASE).view(np.uint8) * np.uint8(SOFT_MASKED)
+        return marks
 
     def check(self, longest: int | None, unknown: UnknownCharacters) -> None:
         """Raise InputError where the sequence is empty, too long, or has a character that is no base."""
