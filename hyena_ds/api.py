@@ -1,9 +1,13 @@
 """`from hyena_ds import HyenaDNA`: a pretrained model, and what one does with it."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hyena_ds.genome.fasta import bare_name
+from hyena_ds.genome.interval import Interval
 from hyena_ds.hub.open_model import open_model
+from hyena_ds.inference.evaluation import Evaluation, evaluate
 from hyena_ds.inference.frozen import FrozenModel, Precision
 from hyena_ds.inference.generation import Generated, Sampling, generate_all
 from hyena_ds.inference.genome_access import open_genome
@@ -210,6 +214,36 @@ class HyenaDNA:
                     self.frozen, genome, Path(vcf), window=window, both_strands=both_strands, part_bases=part_bases
                 )
             )
+
+    def evaluate(
+        self,
+        fasta: str | Path | Mapping[str, str | Path],
+        *,
+        regions: str | Path | Sequence[Interval] | None = None,
+        length: int | None = None,
+        windows: int | None = None,
+        cache: Path | None = None,
+        progress: bool = False,
+    ) -> Evaluation:
+        """Perplexity on windows of genomes: in all, by bases of context, species, soft-masking and GC class.
+
+        Windows lie side by side over the regions, the last of each is short. A, C, G and T with a base before them in
+        their window are counted, over all 16 rows of the vocabulary, as validation does. The result has `table()`.
+
+        Args:
+            fasta: a genome, plain or gzip, or one for each species.
+            regions: `published` (the chr14 and chrX regions of GRCh38 of the published perplexities), a BED file (its
+                test split, if it names splits), intervals; by default whole sequences.
+            length: bases of a window, by default `l_max` less two: the length that the model was trained for.
+            windows: of each species at most so many, evenly spaced; by default all.
+            cache: where the index of a genome, and its plain copy, are kept for the next call.
+            progress: show a bar.
+        """
+        genomes = fasta if isinstance(fasta, Mapping) else {bare_name(Path(fasta)): fasta}
+        paths = {species: Path(path) for species, path in genomes.items()}
+        return evaluate(
+            self.frozen, paths, regions=regions, length=length, windows=windows, cache=cache, progress=progress
+        )
 
     def _measure(
         self, title: str, measurement: Measurement, sequences: Any, reading: Reading, delivery: Delivery

@@ -14,7 +14,7 @@ from hyena_ds.engine.checkpoint_store import MANIFEST_NAME
 from hyena_ds.errors import InputError
 from hyena_ds.hub.import_weights import ORIGINAL_NAME, SAFETENSORS_NAME, import_weights
 from hyena_ds.hub.public_config import CONFIG_NAME
-from hyena_ds.hub.run_directory import CHECKPOINTS_NAME, read_trained_model
+from hyena_ds.hub.run_directory import CHECKPOINTS_NAME, NO_SOURCES, read_trained_model
 from hyena_ds.model.config import ModelConfig
 from hyena_ds.model.language_model import HyenaLanguageModel
 
@@ -51,7 +51,8 @@ def open_model(source: str | Path, *, filter_shift: float | None = None) -> Open
 def _from_run(path: Path) -> OpenedModel:
     trained = read_trained_model(path)
     model = assemble(trained.config, trained.parameters, trained.tables)
-    return OpenedModel(model, str(trained.path), trained.notes)
+    notes = tuple(note for note in trained.notes if note != NO_SOURCES)
+    return OpenedModel(model, str(trained.path), notes)
 
 
 def assemble(config: ModelConfig, parameters: Mapping[str, Tensor], tables: Mapping[str, Tensor]) -> HyenaLanguageModel:

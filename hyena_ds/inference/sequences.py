@@ -57,7 +57,7 @@ class NamedSequence:
     @property
     def marks(self) -> np.ndarray:
         """uint8 [L]: 1 at N and ambiguity codes, 2 at what is no base ([UNK]), plus 4 at lower case."""
-        marks = (self.tokens == N).view(np.uint8) * np.uint8(UNKNOWN_BASE)
+        marks: np.ndarray = (self.tokens == N).view(np.uint8) * np.uint8(UNKNOWN_BASE)
         marks |= (self.tokens == UNK).view(np.uint8) * np.uint8(UNKNOWN_CHARACTER)
         marks |= (np.frombuffer(self.raw, dtype=np.uint8) >= LOWER_CASE).view(np.uint8) * np.uint8(SOFT_MASKED)
         return marks
