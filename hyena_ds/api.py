@@ -90,9 +90,11 @@ class HyenaDNA:
             part_bases: of a part of the file.
             progress: show a bar.
         """
-        reading = Reading(column, window, overlap, unknown, part_bases)
+        reading = Reading(column, window, overlap, unknown)
         measurement = Embedding(self.frozen, pooling)
-        return self._measure("embed", measurement, sequences, reading, Delivery.of(output, overwrite, progress))
+        return self._measure(
+            "embed", measurement, sequences, reading, Delivery.of(output, overwrite, part_bases, progress)
+        )
 
     def logits(
         self,
@@ -111,9 +113,9 @@ class HyenaDNA:
 
         Rows 12 to 15 are padding of the published vocabulary. The arguments are those of `embed`.
         """
-        reading = Reading(column, window, overlap, unknown, part_bases)
+        reading = Reading(column, window, overlap, unknown)
         return self._measure(
-            "logits", Logits(self.frozen), sequences, reading, Delivery.of(output, overwrite, progress)
+            "logits", Logits(self.frozen), sequences, reading, Delivery.of(output, overwrite, part_bases, progress)
         )
 
     def score(
@@ -142,9 +144,11 @@ class HyenaDNA:
                 the right, `reverse`.
             output: `pandas`, `numpy` (the log-likelihoods [n], or with `per_base` a list of `forward` [L]) or a file.
         """
-        reading = Reading(column, window, overlap, unknown, part_bases)
+        reading = Reading(column, window, overlap, unknown)
         measurement = Likelihood(self.frozen, 2 if both_strands else 1, per_base)
-        return self._measure("score", measurement, sequences, reading, Delivery.of(output, overwrite, progress))
+        return self._measure(
+            "score", measurement, sequences, reading, Delivery.of(output, overwrite, part_bases, progress)
+        )
 
     def generate(
         self,
@@ -207,13 +211,9 @@ class HyenaDNA:
             part_bases: of a part of the file.
             progress: show a bar.
         """
-        delivery = Delivery.of(output, overwrite, progress)
+        delivery = Delivery.of(output, overwrite, part_bases, progress)
         with open_genome(Path(fasta), cache, progress=progress) as genome:
-            return delivery.run(
-                variant_job(
-                    self.frozen, genome, Path(vcf), window=window, both_strands=both_strands, part_bases=part_bases
-                )
-            )
+            return delivery.run(variant_job(self.frozen, genome, Path(vcf), window=window, both_strands=both_strands))
 
     def evaluate(
         self,

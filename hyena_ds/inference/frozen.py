@@ -52,7 +52,8 @@ class FrozenModel:
         return self.model.config
 
     def hidden(self, tokens: Tensor, real: Tensor | None = None) -> Tensor:
-        """Hidden states [B, L, D] after the final norm, of token ids [B, L]; `real` [B, L] is False at padding."""
+        """Hidden states [B, L, D] after the final norm, of token ids [B, L]; `real` [B, L] is False at
+        the padding of one side."""
         with self.evaluation():
             hidden: Tensor = self.model.backbone(tokens.to(self.device).long(), self._mask(real))
         return hidden.float()
@@ -72,7 +73,10 @@ class FrozenModel:
         return nats
 
     def _mask(self, real: Tensor | None) -> Tensor | None:
-        return None if real is None else real.to(self.device)
+        """The mask where padding would reach a real position; in a causal model none is behind padding on the right."""
+        if real is None or (not self.config.bidirectional and bool(real[:, 0].all())):
+            return None
+        return real.to(self.device)
 
     @contextmanager
     def evaluation(self) -> Iterator[None]:

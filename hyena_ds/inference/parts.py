@@ -22,6 +22,15 @@ from hyena_ds.inference.formats import writer_for
 JOB_NAME = "job.json"
 
 
+def check_output(output: Path, *, overwrite: bool) -> None:
+    """Raise InputError where `output` is of no known format, or exists and is not to be overwritten."""
+    writer_for(output)
+    if output.is_dir():
+        raise InputError(f"{output} is a directory; name a file")
+    if output.exists() and not overwrite:
+        raise InputError(f"{output} exists; choose another output or replace it (overwrite, --overwrite)")
+
+
 @dataclass(frozen=True)
 class Parts:
     """The parts of `output`, for a job of these `settings`; a part is complete or absent."""
@@ -33,14 +42,11 @@ class Parts:
     def directory(self) -> Path:
         return self.output.with_name(self.output.name + ".parts")
 
-    def open(self, *, overwrite: bool) -> int:
+    def open(self) -> int:
         """Make the directory, or find it as a killed job left it; returns how many parts it holds.
 
-        Raises InputError where `output` exists and is not to be overwritten, or parts are of another job.
+        Raises InputError where the parts are of another job.
         """
-        writer_for(self.output)
-        if self.output.exists() and not overwrite:
-            raise InputError(f"{self.output} exists; choose another output or replace it (overwrite, --overwrite)")
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:

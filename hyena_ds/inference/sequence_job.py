@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from hyena_ds.inference.batches import Windowing
 from hyena_ds.inference.frozen import FrozenModel
-from hyena_ds.inference.jobs import PART_BASES, PART_BYTES, Job
+from hyena_ds.inference.jobs import Job
 from hyena_ds.inference.measure import COMMON_SCHEMA, Advance, measured_table
 from hyena_ds.inference.measurements import Measurement
 from hyena_ds.inference.sequences import NamedSequence, Sequences, UnknownCharacters, census, read_sequences
@@ -23,14 +23,12 @@ class Reading:
         window: bases of a window; None: whole sequences, of at most the model's `l_max`.
         overlap: bases that a window shares with the one before it; None: half a window.
         unknown: whether a character that is no nucleotide code is refused or read as [UNK].
-        part_bases: bases of a part of the output, which is what a kill loses at most.
     """
 
     column: str | None = None
     window: int | None = None
     overlap: int | None = None
     unknown: UnknownCharacters = "refuse"
-    part_bases: int = PART_BASES
 
 
 def sequence_job(
@@ -53,7 +51,7 @@ def sequence_job(
         schema=pa.unify_schemas([COMMON_SCHEMA, measurement.schema]),
         main=measurement.main,
         settings=measurement.settings | model_settings(model) | {"window": reading.window, "overlap": reading.overlap},
-        part_bases=min(reading.part_bases, max(1, PART_BYTES // measurement.bytes_per_base)),
+        bytes_per_base=measurement.bytes_per_base,
     )
 
 

@@ -11,7 +11,7 @@ from hyena_ds.errors import InputError
 from hyena_ds.inference.batches import Windowing
 from hyena_ds.inference.frozen import FrozenModel
 from hyena_ds.inference.genome_access import Genome
-from hyena_ds.inference.jobs import PART_BASES, Job
+from hyena_ds.inference.jobs import Job
 from hyena_ds.inference.measure import Advance, measured_rows, table_of
 from hyena_ds.inference.measurements import Likelihood
 from hyena_ds.inference.sequence_job import model_settings
@@ -42,7 +42,6 @@ def variant_job(
     *,
     window: int | None,
     both_strands: bool,
-    part_bases: int = PART_BASES,
 ) -> Job[VariantWindow]:
     """The job of scoring every allele of a VCF file; all records are checked against the genome before any work."""
     l_max = model.config.l_max
@@ -66,7 +65,6 @@ def variant_job(
         schema=SCHEMA,
         main="effect",
         settings={"measure": "variant effect", "window": chosen, **likelihood.settings, **model_settings(model)},
-        part_bases=part_bases,
     )
 
 
