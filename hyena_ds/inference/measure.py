@@ -1,6 +1,7 @@
 """Tables of measurements: some sequences in, one row each out."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -36,22 +37,33 @@ def measured_rows(
     pieces: list[Piece] = []
     places: list[list[slice]] = []  # of each sequence, its pieces on each strand
     for sequence in sequences:
-        places.append([])
-        for strand in range(measurement.strands):
-            first = len(pieces)
-            tokens = reverse_complement(sequence.tokens) if strand else sequence.tokens
-            spans = windowing.spans(len(tokens))
-            pieces += [Piece(tokens[start:end], owned - start) for start, end, owned in spans]
-            places[-1].append(slice(first, len(pieces)))
+        strands = _cut(sequence, measurement.strands, windowing)
+        ends = np.cumsum([len(pieces), *map(len, strands)]).tolist()
+        places.append([slice(start, end) for start, end in pairwise(ends)])
+        pieces += [piece for strand in strands for piece in strand]
+    results = _measure_pieces(pieces, measurement, model, advance)
+    return [
+        measurement.combine(sequence, [results[strand] for strand in strands])
+        for sequence, strands in zip(sequences, places, strict=True)
+    ]
+
+
+def _cut(sequence: NamedSequence, strands: int, windowing: Windowing) -> list[list[Piece]]:
+    """The windows of a sequence and, where there are two strands, of its reverse complement."""
+    read = [sequence.tokens, reverse_complement(sequence.tokens)][:strands]
+    spans = list(windowing.spans(len(sequence)))
+    return [[Piece(tokens[start:end], owned - start) for start, end, owned in spans] for tokens in read]
+
+
+def _measure_pieces(
+    pieces: Sequence[Piece], measurement: Measurement, model: FrozenModel, advance: Advance
+) -> list[Any]:
     results: list[Any] = [None] * len(pieces)
     for batch in batches(pieces, model.tokens_per_batch):
         for number, result in zip(batch.numbers, measurement.measure(batch), strict=True):
             results[number] = result
         advance(sum(end - owned for owned, end in batch.spans) // measurement.strands)
-    return [
-        measurement.combine(sequence, [results[strand] for strand in strands])
-        for sequence, strands in zip(sequences, places, strict=True)
-    ]
+    return results
 
 
 def measured_table(
