@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -24,19 +25,19 @@ class EvaluationWindows:
     regions: tuple[Interval, ...]
     length: int
 
-    @property
-    def counts(self) -> np.ndarray:
-        """Windows of each region, int64."""
-        return np.array([-(-region.length // self.length) for region in self.regions], dtype=np.int64)
+    @cached_property
+    def firsts(self) -> np.ndarray:
+        """The number of each region's first window, and that of all windows, int64 [regions + 1]."""
+        counts = [-(-region.length // self.length) for region in self.regions]
+        return np.cumsum([0, *counts])
 
     def __len__(self) -> int:
-        return int(self.counts.sum())
+        return int(self.firsts[-1])
 
     def __getitem__(self, number: int) -> Interval:
-        ends = self.counts.cumsum()
-        place = int(np.searchsorted(ends, number, side="right"))
+        place = int(np.searchsorted(self.firsts, number, side="right")) - 1
         region = self.regions[place]
-        start = region.start + (number - int(ends[place] - self.counts[place])) * self.length
+        start = region.start + (number - int(self.firsts[place])) * self.length
         return Interval(region.sequence, start, min(start + self.length, region.end))
 
     def chosen(self, limit: int | None) -> Iterator[Interval]:
@@ -58,20 +59,20 @@ def regions_of(genome: Genome, wanted: str | Path | Sequence[Interval] | None) -
         lines = place_bed(Path(wanted), genome.lengths)
         tested = tuple(line.interval for line in lines if line.split == "test")
         return tested or tuple(line.interval for line in lines)
-    for region in wanted:
-        genome.bases(Interval(genome.name(region.sequence), region.end - 1, region.end))
-    return tuple(Interval(genome.name(region.sequence), region.start, region.end) for region in wanted)
+    return tuple(_placed(region, genome) for region in wanted)
+
+
+def _placed(region: Interval, genome: Genome) -> Interval:
+    """The region under the genome's own name of its sequence."""
+    name = genome.name(region.sequence)
+    region.check_within(genome.lengths[name])
+    return Interval(name, region.start, region.end)
 
 
 def _published(genome: Genome) -> tuple[Interval, ...]:
-    regions = []
-    for region in PUBLISHED_REGIONS:
-        try:
-            name = genome.name(region.sequence)
-            region.check_within(genome.lengths[name])
-        except InputError as error:
-            raise InputError(
-                f"the published test regions are of the human genome, and {genome.path} is another: {error}"
-            ) from None
-        regions.append(Interval(name, region.start, region.end))
-    return tuple(regions)
+    try:
+        return tuple(_placed(region, genome) for region in PUBLISHED_REGIONS)
+    except InputError as error:
+        raise InputError(
+            f"the published test regions are of the human genome, and {genome.path} is another: {error}"
+        ) from None

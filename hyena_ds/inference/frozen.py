@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -39,9 +39,9 @@ class FrozenModel:
         tokens_per_batch: int | None = None,
     ) -> "FrozenModel":
         """`model` on `device`, by default a GPU where there is one, with the device's default batch."""
-        chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        if chosen.type == "cuda" and not torch.cuda.is_available():
-            raise InputError(f"device {device} asks for a CUDA GPU and torch sees none; leave it out to use the CPU")
+        chosen = _device(device)
+        if precision not in get_args(Precision):
+            raise InputError(f"precision={precision!r} is none of {', '.join(get_args(Precision))}")
         if tokens_per_batch is not None and tokens_per_batch < 1:
             raise InputError(f"tokens_per_batch={tokens_per_batch} must be at least 1")
         budget = tokens_per_batch or TOKENS_PER_BATCH.get(chosen.type, TOKENS_PER_BATCH["cpu"])
@@ -84,3 +84,16 @@ class FrozenModel:
         bf16 = self.precision == "bf16"
         with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
             yield
+
+
+def _device(name: str | None) -> torch.device:
+    """The device of that name, by default a GPU where there is one."""
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+    except RuntimeError:
+        raise InputError(f"device {name!r} is none that torch knows; give cpu, cuda or cuda:1") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InputError(
+            f"device {name} is not here: torch sees {torch.cuda.device_count()} CUDA GPUs; leave it out to take what is"
+        )
+    return device

@@ -80,6 +80,8 @@ def generate_all(
     progress: bool = False,
 ) -> list[Generated]:
     """`generate` for each of `prompts`, in whatever form they came; all are checked before the first is used."""
+    if seed < 0:
+        raise InputError(f"seed={seed} must be at least 0")
     named = list(read_sequences(prompts, column))
     for prompt in named:
         check_lengths(model, prompt, bases, samples)

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 import numpy as np
 import pyarrow as pa
 
 from hyena_ds.data.batch import base_targets
+from hyena_ds.errors import InputError
 from hyena_ds.genome.alphabet import SPECIAL_TOKENS
 from hyena_ds.inference.batches import Batch
 from hyena_ds.inference.frozen import FrozenModel
@@ -55,6 +56,10 @@ class Embedding:
     pooling: Pooling
     strands: int = 1
     main: str = "embedding"
+
+    def __post_init__(self) -> None:
+        if self.pooling not in get_args(Pooling):
+            raise InputError(f"pooling={self.pooling!r} is none of {', '.join(get_args(Pooling))}")
 
     @property
     def schema(self) -> pa.Schema:

@@ -1,5 +1,7 @@
 """The language model one token at a time: what a token needs of those before it is kept, never computed again."""
 
+from typing import cast
+
 import torch
 from torch import Tensor
 
@@ -19,7 +21,7 @@ class OnlineModel:
         if model.config.bidirectional:
             raise InputError("the model is bidirectional and cannot generate; use one trained left to right")
         self._model = model
-        self._blocks = [_OnlineBlock(block, length) for block in model.backbone.layers if isinstance(block, Block)]
+        self._blocks = [_OnlineBlock(cast(Block, block), length) for block in model.backbone.layers]
 
     def __call__(self, tokens: Tensor) -> Tensor:
         """Logits [B, L, 16] of the token after each of these."""

@@ -2,10 +2,11 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow as pa
 
+from hyena_ds.errors import InputError
 from hyena_ds.inference.batches import Windowing
 from hyena_ds.inference.frozen import FrozenModel
 from hyena_ds.inference.jobs import Job
@@ -29,6 +30,10 @@ class Reading:
     window: int | None = None
     overlap: int | None = None
     unknown: UnknownCharacters = "refuse"
+
+    def __post_init__(self) -> None:
+        if self.unknown not in get_args(UnknownCharacters):
+            raise InputError(f"unknown={self.unknown!r} is none of {', '.join(get_args(UnknownCharacters))}")
 
 
 def sequence_job(

@@ -150,9 +150,37 @@ def test_a_sequence_within_one_window_is_read_whole(model: HyenaDNA, sequences: 
         (["ACGT"], {"window": 10, "overlap": 10}, "cannot overlap by 10"),
         (["ACGT"], {"overlap": 10}, "needs a window"),
         (pd.DataFrame({"dna": ["ACGT"]}), {}, "has no column 'sequence' but dna"),
+        (["ACGT"], {"pooling": "median"}, "pooling='median' is none of mean"),
+        (["ACGT"], {"unknown": "ignore"}, "unknown='ignore' is none of refuse"),
         (["ACGT"], {"output": "vectors.txt"}, "must end in .parquet, .h5 or .jsonl"),
     ],
 )
 def test_bad_input_is_one_clear_line(model: HyenaDNA, given: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         model.embed(given, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"device": "gpu"}, "device 'gpu' is none that torch knows"),
+        ({"device": "cuda:99"}, "device cuda:99 is not here"),
+        ({"precision": "fp16"}, "precision='fp16' is none of fp32, bf16"),
+        ({"tokens_per_batch": 0}, "tokens_per_batch=0"),
+    ],
+)
+def test_a_device_or_precision_that_is_not_there(model: HyenaDNA, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        FrozenModel.on(model.frozen.model, **options)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_gpu_gives_what_the_cpu_does(model: HyenaDNA, sequences: list[str], precision: Any) -> None:
+    network = perturbed_model(model.frozen.config)
+    on_gpu = HyenaDNA(FrozenModel.on(network, "cuda", precision, 4096), "tests")
+    tolerance = 1e-4 if precision == "fp32" else 5e-2
+    assert relative_error(on_gpu.embed(sequences), model.embed(sequences)) < tolerance
+    scores = on_gpu.score(sequences[2:], both_strands=True, output="numpy")
+    assert relative_error(scores, model.score(sequences[2:], both_strands=True, output="numpy")) < tolerance
+    assert len(on_gpu.generate(sequences[2][:100], 300)[0].bases) == 300

@@ -1,6 +1,7 @@
 """Generation: the bases and logits of full recomputation, drawn as asked, the same for the same seed."""
 
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -108,11 +109,12 @@ def test_a_trailing_sep_is_no_part_of_a_prompt(model: HyenaDNA) -> None:
         ("ACGT", 1023, {}, "exceed the model's l_max of 1,026"),
         ("ACGT", 10, {"temperature": -1.0}, "temperature=-1.0"),
         ("ACGT", 10, {"top_k": 0}, "top_k=0"),
+        ("ACGT", 10, {"seed": -1}, "seed=-1"),
         ("ACGT", 10, {"top_p": 0.0}, "top_p=0.0"),
     ],
 )
 def test_bad_input_is_one_clear_line(
-    model: HyenaDNA, prompt: str, bases: int, options: dict[str, float], message: str
+    model: HyenaDNA, prompt: str, bases: int, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
         model.generate(prompt, bases, **options)
