@@ -12,7 +12,7 @@ from hyena_ds.inference.frozen import FrozenModel
 from hyena_ds.inference.jobs import Job
 from hyena_ds.inference.measure import COMMON_SCHEMA, Advance, measured_table
 from hyena_ds.inference.measurements import Measurement
-from hyena_ds.inference.sequences import NamedSequence, Sequences, UnknownCharacters, census, read_sequences
+from hyena_ds.inference.sequences import NamedSequence, Sequences, UnknownCharacters, checked_bases, read_sequences
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def sequence_job(
     l_max = model.config.l_max
     windowing = Windowing.of(reading.window, reading.overlap, l_max)
     named = read_sequences(sequences, reading.column)
-    found = census(named, None if reading.window else l_max, reading.unknown)
+    bases = checked_bases(named, None if reading.window else l_max, reading.unknown)
 
     def compute(part: Any, advance: Advance) -> pa.Table:
         return measured_table(part, measurement, model, windowing, advance)
@@ -51,7 +51,7 @@ def sequence_job(
     return Job(
         title=title,
         items=named,
-        bases=found.bases,
+        bases=bases,
         compute=compute,
         schema=pa.unify_schemas([COMMON_SCHEMA, measurement.schema]),
         main=measurement.main,

@@ -86,23 +86,15 @@ class NamedSequences(Protocol):
     def __iter__(self) -> Iterator[NamedSequence]: ...
 
 
-@dataclass(frozen=True)
-class Census:
-    """How much there is to do."""
-
-    sequences: int
-    bases: int
-
-
-def census(sequences: NamedSequences, longest: int | None, unknown: UnknownCharacters) -> Census:
-    """Read all `sequences` once; raises InputError for the first that cannot be used, before any work is done."""
-    count = bases = 0
+def checked_bases(sequences: NamedSequences, longest: int | None, unknown: UnknownCharacters) -> int:
+    """The bases of all `sequences`; raises InputError for the first that cannot be used, before any work is done."""
+    bases = 0
     for sequence in sequences:
         sequence.check(longest, unknown)
-        count, bases = count + 1, bases + len(sequence)
-    if not count:
+        bases += len(sequence)
+    if not bases:
         raise InputError("there is no sequence; give at least one")
-    return Census(count, bases)
+    return bases
 
 
 def read_sequences(given: Sequences, column: str | None = None) -> NamedSequences:
