@@ -82,10 +82,10 @@ class Batch:
     spans: tuple[tuple[int, int], ...]
 
 
-def make_batch(pieces: Sequence[Piece], numbers: Sequence[int], side: PaddingSide = "right") -> Batch:
-    """The batch of the pieces at `numbers`, padded on one `side`."""
+def make_batch(pieces: Sequence[Piece], numbers: Sequence[int], side: PaddingSide = "right", length: int = 0) -> Batch:
+    """The batch of the pieces at `numbers`, padded on one `side` to the longest, or to `length`."""
     chosen = [pieces[number] for number in numbers]
-    longest = max(map(len, chosen))
+    longest = max(length, *map(len, chosen))
     tokens = np.full((len(chosen), longest), PAD, dtype=np.uint8)
     owned = np.zeros(tokens.shape, dtype=bool)
     spans = []
@@ -99,11 +99,22 @@ def make_batch(pieces: Sequence[Piece], numbers: Sequence[int], side: PaddingSid
     return Batch(tuple(numbers), torch.from_numpy(tokens), real, torch.from_numpy(owned), tuple(spans))
 
 
-def batches(pieces: Sequence[Piece], tokens_per_batch: int) -> Iterator[Batch]:
+def batches(pieces: Sequence[Piece], tokens_per_batch: int, l_max: int) -> Iterator[Batch]:
     """All pieces, longest first, in batches of at most `tokens_per_batch` tokens or one piece."""
     order = sorted(range(len(pieces)), key=lambda number: -len(pieces[number]))
     first = 0
     while first < len(order):
-        size = max(1, tokens_per_batch // len(pieces[order[first]]))
-        yield make_batch(pieces, order[first : first + size])
+        length = min(padded_length(len(pieces[order[first]])), l_max)
+        size = max(1, tokens_per_batch // length)
+        yield make_batch(pieces, order[first : first + size], length=length)
         first += size
+
+
+def padded_length(length: int) -> int:
+    """The next of few lengths, 16 between a power of two and the next.
+
+    FFT, matrix products and the allocator keep something for every shape they meet: with any length a shape of its
+    own, a long job's memory would grow to several times that of a batch.
+    """
+    step = max(1, 2 ** (length.bit_length() - 5))
+    return -(-length // step) * step

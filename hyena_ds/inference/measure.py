@@ -59,7 +59,7 @@ def _measure_pieces(
     pieces: Sequence[Piece], measurement: Measurement, model: FrozenModel, advance: Advance
 ) -> list[Any]:
     results: list[Any] = [None] * len(pieces)
-    for batch in batches(pieces, model.tokens_per_batch):
+    for batch in batches(pieces, model.tokens_per_batch, model.config.l_max):
         for number, result in zip(batch.numbers, measurement.measure(batch), strict=True):
             results[number] = result
         advance(sum(end - owned for owned, end in batch.spans) // measurement.strands)
