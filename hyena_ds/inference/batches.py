@@ -116,5 +116,5 @@ def padded_length(length: int) -> int:
     FFT, matrix products and the allocator keep something for every shape they meet: with any length a shape of its
     own, a long job's memory would grow to several times that of a batch.
     """
-    step = max(1, 2 ** (length.bit_length() - 5))
+    step = 1 << max(length.bit_length() - 5, 0)
     return -(-length // step) * step

@@ -12,7 +12,7 @@ import torch
 from hyena_ds.api import HyenaDNA
 from hyena_ds.errors import InputError
 from hyena_ds.genome.alphabet import encode
-from hyena_ds.inference.batches import PaddingSide, Piece, make_batch
+from hyena_ds.inference.batches import PaddingSide, Piece, batches, make_batch, padded_length
 from hyena_ds.inference.frozen import FrozenModel
 from hyena_ds.inference.measurements import Embedding
 from hyena_ds.inference.pooling import Pooling
@@ -184,3 +184,13 @@ def test_a_gpu_gives_what_the_cpu_does(model: HyenaDNA, sequences: list[str], pr
     scores = on_gpu.score(sequences[2:], both_strands=True, output="numpy")
     assert relative_error(scores, model.score(sequences[2:], both_strands=True, output="numpy")) < tolerance
     assert len(on_gpu.generate(sequences[2][:100], 300)[0].bases) == 300
+
+
+def test_few_shapes_and_never_beyond_l_max() -> None:
+    pieces = [Piece(np.full(length, 7, dtype=np.uint8)) for length in range(1, 1027)]
+    found = list(batches(pieces, 2048, 1026))
+    assert sorted(number for batch in found for number in batch.numbers) == list(range(1026))
+    assert max(batch.tokens.shape[1] for batch in found) == 1026
+    assert len({batch.tokens.shape[1] for batch in found}) <= 6 * 16 + 16
+    assert all(batch.tokens.numel() <= 2048 for batch in found)
+    assert all(padded_length(length) < 1.07 * length + 1 for length in range(1, 2**12))
