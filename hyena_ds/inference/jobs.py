@@ -13,6 +13,7 @@ import pyarrow as pa
 from hyena_ds.genome.progress import Progress
 from hyena_ds.inference.formats import Arrays, arrays_of, frame_of
 from hyena_ds.inference.measure import Advance
+from hyena_ds.inference.memory import release_freed_memory
 from hyena_ds.inference.parts import Parts, check_output
 
 # Of a part, which is what a kill loses at most; a part has fewer bases where their results are large.
@@ -112,6 +113,7 @@ class Delivery:
                 advance(sum(map(len, items)))
             else:
                 parts.add(number, digest, job.compute(items, advance))
+                release_freed_memory()
         parts.join(job.schema)
 
 
