@@ -31,6 +31,7 @@ CHECKPOINTS_NAME = "checkpoints"
 METRICS_NAME = "metrics.jsonl"
 ORIGIN_NAME = "imported.json"
 DECODER_NAME = "decoder.safetensors"
+NO_SOURCES = "the run's data directory is not here, so the model card cannot name the training data"
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def read_trained_model(path: Path) -> TrainedModel:
     run_directory = chosen.parent.parent
     card = _card(checkpoint, values, run_directory)
     if not card.sources and card.imported_from is None:
-        notes = [*notes, "the run's data directory is not here, so the model card cannot name the training data"]
+        notes = [*notes, NO_SOURCES]
     return TrainedModel(
         parameters={name: tensor for name, tensor in checkpoint.parameters.items() if not is_table(name)},
         tables={name: tensor for name, tensor in checkpoint.parameters.items() if is_table(name)},
