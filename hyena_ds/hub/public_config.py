@@ -45,6 +45,7 @@ _CLASSES = {
     "AutoModel": "modeling_hyena.HyenaDNAModel",
     "AutoModelForCausalLM": "modeling_hyena.HyenaDNAForCausalLM",
     "AutoModelForSequenceClassification": "modeling_hyena.HyenaDNAForSequenceClassification",
+    "AutoModelForTokenClassification": "modeling_hyena.HyenaDNAForTokenClassification",
 }
 
 
