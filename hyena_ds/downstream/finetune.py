@@ -145,9 +145,10 @@ def _leave_results(run: FineTuningRun) -> None:
     for name in splits:
         shown = ", ".join(f"{metric} {_shown(values)}" for metric, values in scores[name].items())
         run.progress.say(f"{name}: {shown}")
+    what = "Token" if planned.config.task.kind == "position" else "Sequence"
     run.progress.say(
         f"done: {directory / RESULTS_NAME}; the model with its head is in {export}, open it with "
-        f'AutoModelForSequenceClassification.from_pretrained("{export}", trust_remote_code=True)'
+        f'AutoModelFor{what}Classification.from_pretrained("{export}", trust_remote_code=True)'
     )
 
 

@@ -5,13 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn.metrics import (
-    accuracy_score,
     average_precision_score,
-    f1_score,
     mean_squared_error,
-    precision_score,
+    precision_recall_fscore_support,
     r2_score,
-    recall_score,
     roc_auc_score,
 )
 
@@ -29,15 +26,18 @@ class Predictions:
     targets: Sequence[np.ndarray]
     outputs: Sequence[np.ndarray]
 
-    def rows(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Targets [n] or [n, C] and probabilities or values [n, C] of the chosen examples, positions in one list."""
-        targets = [self.targets[number] for number in chosen]
-        outputs = [self.outputs[number] for number in chosen]
+    def rows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Targets [n] or [n, C], probabilities or values [n, C], and the example of each row [n].
+
+        A row is an example, or a position that is scored.
+        """
         if self.kind != "position":
-            return np.stack(targets), probabilities(self.kind, np.stack(outputs))
-        joined = np.concatenate(targets)
+            targets = np.stack(self.targets)
+            return targets, probabilities(self.kind, np.stack(self.outputs)), np.arange(len(targets))
+        joined = np.concatenate(self.targets)
         scored = joined != IGNORED
-        return joined[scored], probabilities(self.kind, np.concatenate(outputs)[scored])
+        owners = np.repeat(np.arange(len(self.targets)), [len(target) for target in self.targets])
+        return joined[scored], probabilities(self.kind, np.concatenate(self.outputs)[scored]), owners[scored]
 
 
 def probabilities(kind: TaskKind, outputs: np.ndarray) -> np.ndarray:
@@ -54,12 +54,12 @@ def probabilities(kind: TaskKind, outputs: np.ndarray) -> np.ndarray:
 
 def score(predictions: Predictions) -> Scores:
     """Every metric of the kind of task over all examples; NaN where it is not defined."""
-    return _score(predictions, np.arange(len(predictions.targets)))
+    targets, found, _ = predictions.rows()
+    return _score(predictions.kind, targets, found)
 
 
-def _score(predictions: Predictions, chosen: np.ndarray) -> Scores:
-    targets, found = predictions.rows(chosen)
-    match predictions.kind:
+def _score(kind: TaskKind, targets: np.ndarray, found: np.ndarray) -> Scores:
+    match kind:
         case "regression":
             return _regression(targets, found)
         case "multilabel":
@@ -69,10 +69,15 @@ def _score(predictions: Predictions, chosen: np.ndarray) -> Scores:
 
 def bootstrap(predictions: Predictions, draws: int, confidence: float, seed: int) -> dict[str, tuple[float, float]]:
     """The interval of each metric over `draws` resamplings of the examples, by percentile."""
-    generator, count = np.random.default_rng(seed), len(predictions.targets)
-    found = [_score(predictions, generator.integers(0, count, count)) for _ in range(draws)]
+    targets, found, owners = predictions.rows()
+    rows_of = np.split(np.arange(len(owners)), np.flatnonzero(np.diff(owners)) + 1)
+    generator, several = np.random.default_rng(seed), []
+    for _ in range(draws):
+        drawn = generator.integers(0, len(rows_of), len(rows_of))
+        rows = drawn if len(rows_of) == len(owners) else np.concatenate([rows_of[number] for number in drawn])
+        several.append(_score(predictions.kind, targets[rows], found[rows]))
     tails = (50 * (1 - confidence), 50 * (1 + confidence))
-    return {name: _interval([scores[name] for scores in found], tails) for name in (found[0] if found else ())}
+    return {name: _interval([scores[name] for scores in several], tails) for name in (several[0] if several else ())}
 
 
 def _interval(values: Sequence[float], tails: tuple[float, float]) -> tuple[float, float]:
@@ -85,14 +90,16 @@ def _classes(targets: np.ndarray, found: np.ndarray) -> Scores:
     """One of several classes; where there are two, precision, recall, F1 and the areas are the second one's."""
     chosen, classes = found.argmax(axis=1), np.arange(found.shape[1])
     average, labels = ("binary", None) if len(classes) == 2 else ("macro", classes)
-    averaged = {"average": average, "labels": labels, "zero_division": 0.0}
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        targets, chosen, average=average, labels=labels, zero_division=0.0
+    )
     truths = (targets[:, None] == classes).astype(int)
     columns = slice(1, 2) if len(classes) == 2 else slice(None)
     return {
-        "accuracy": float(accuracy_score(targets, chosen)),
-        "precision": float(precision_score(targets, chosen, **averaged)),
-        "recall": float(recall_score(targets, chosen, **averaged)),
-        "f1": float(f1_score(targets, chosen, **averaged)),
+        "accuracy": float((targets == chosen).mean()),
+        "precision": float(precision),
+        "recall": float(recall),
+        "f1": float(f1),
         "mcc": matthews(targets, chosen),
         **_areas(truths[:, columns], found[:, columns]),
     }
@@ -101,11 +108,12 @@ def _classes(targets: np.ndarray, found: np.ndarray) -> Scores:
 def _multilabel(targets: np.ndarray, found: np.ndarray) -> Scores:
     """Any of several labels, a label being predicted above 0.5; all but the accuracy are means over labels."""
     chosen, truths = (found > 0.5).astype(int), targets.astype(int)
+    precision, recall, f1, _ = precision_recall_fscore_support(truths, chosen, average="macro", zero_division=0.0)
     return {
         "accuracy": float((chosen == truths).mean()),
-        "precision": float(precision_score(truths, chosen, average="macro", zero_division=0.0)),
-        "recall": float(recall_score(truths, chosen, average="macro", zero_division=0.0)),
-        "f1": float(f1_score(truths, chosen, average="macro", zero_division=0.0)),
+        "precision": float(precision),
+        "recall": float(recall),
+        "f1": float(f1),
         "mcc": _mean(matthews, truths, chosen),
         **_areas(truths, found),
     }

@@ -19,7 +19,7 @@ READABLE = 12
 
 def plot_predictions(directory: Path, predictions: Predictions, classes: Sequence[str], title: str) -> None:
     """The figures that fit the kind of task, as PNG files in `directory`."""
-    targets, found = predictions.rows(np.arange(len(predictions.targets)))
+    targets, found, _ = predictions.rows()
     if predictions.kind == "regression":
         _values(directory / "values.png", targets, found, classes, title)
         return
@@ -84,7 +84,7 @@ def plot_training(run_directory: Path, metric: str) -> None:
     right = axes.twinx()
     right.set_ylabel(metric)
     _line(right, lines, f"validation_{metric}", f"validation {metric}", color="tab:orange", marker="o", markersize=3)
-    figure.legend(fontsize=8, loc="upper center", ncols=3)
+    figure.legend(fontsize=8, loc="outside lower center", ncols=3)
     _save(figure, run_directory / "training.png")
 
 
