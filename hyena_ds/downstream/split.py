@@ -109,7 +109,7 @@ def _hold_out_fold(names: np.ndarray, strata: Sequence[tuple[str, ...]], config:
     order = _interleaved(_shuffled_strata(np.flatnonzero(names == UNDRAWN), strata, config.seed))
     if order.size < folds:
         raise InputError(f"split.folds={folds} and {order.size} examples; lower it")
-    names[order[fold::folds]] = held_out
+    names[np.array_split(order, folds)[fold]] = held_out
 
 
 def _duplicates(examples: Sequence[Example], names: np.ndarray, *, drop: bool) -> list[str]:

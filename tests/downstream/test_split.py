@@ -53,15 +53,17 @@ def test_a_fraction_is_the_same_for_a_seed_and_another_for_another(examples: lis
 
 
 @pytest.mark.parametrize("with_test", [True, False])
-def test_folds_cover_each_example_once(examples: list[Example], with_test: bool) -> None:
+@pytest.mark.parametrize("folds", [2, 7])
+def test_folds_cover_each_example_once(examples: list[Example], folds: int, with_test: bool) -> None:
     given = examples if with_test else without_split(examples)
-    splits = [split_examples(given, SplitConfig(folds=7), stratify=True, fold=fold) for fold in range(7)]
+    splits = [split_examples(given, SplitConfig(folds=folds), stratify=True, fold=fold) for fold in range(folds)]
     held_out = np.concatenate([split.valid if with_test else split.test for split in splits])
     free = [number for number, example in enumerate(given) if example.split != "test"]
     assert sorted(held_out.tolist()) == free
     for split in splits:
         assert covered(split) == list(range(120))
         assert not with_test or len(split.test) == 40
+        assert share(examples, split.valid if with_test else split.test) == pytest.approx(0.5, abs=0.05)
 
 
 def test_regions_split_by_chromosome_and_position(examples: list[Example]) -> None:
