@@ -35,6 +35,10 @@ class ExampleSet:
         """Bases."""
         return max((len(tokens) for tokens in self.tokens), default=0)
 
+    def by_length(self) -> np.ndarray:
+        """All numbers, those of the longest sequences first, so that batches need little padding."""
+        return np.argsort([-len(tokens) for tokens in self.tokens], kind="stable")
+
     def width(self, numbers: np.ndarray, length: int, multiple: int) -> int:
         """Positions that the longest of `numbers`, cut to `length` bases, and [SEP] take, as a multiple."""
         longest = max(min(len(self.tokens[number]), length) for number in numbers)

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from hyena_ds.config.load import dump_config
 from hyena_ds.downstream.config import FineTuneConfig
@@ -14,6 +13,7 @@ from hyena_ds.downstream.model import TaskModel
 from hyena_ds.downstream.open import check_head, open_fine_tuning, read_start
 from hyena_ds.downstream.plan import PlannedFineTuning, plan_fine_tuning, read_cache
 from hyena_ds.downstream.plots import plot_predictions, plot_training
+from hyena_ds.downstream.predict import WholeModel
 from hyena_ds.downstream.read import read_examples
 from hyena_ds.downstream.results import (
     RESULTS_NAME,
@@ -159,26 +159,13 @@ def _shown(values: dict[str, float | None]) -> str:
     return f"{value:.4f}" + ("" if low is None else f" [{low:.4f}, {high:.4f}]")
 
 
-def _best_forward(run: FineTuningRun) -> "BestForward":
+def _best_forward(run: FineTuningRun) -> WholeModel:
     path = run.planned.directory / BEST_NAME / f"step-{run.best.step:08d}"
     checkpoint = read_checkpoint(path)
     share_tables = not any(is_table(name) for name in checkpoint.parameters)
     model = TaskModel(run.fine_tuning.shape, execution_of(run.config, run.sequence), share_tables=share_tables)
     load_parameters(model, checkpoint, path)
-    return BestForward(model.to(run.engine.device).eval(), run.engine.device, bf16=run.engine.bf16)
-
-
-class BestForward:
-    """A whole model without an engine, in the precision of the run."""
-
-    def __init__(self, model: TaskModel, device: torch.device, *, bf16: bool) -> None:
-        self._model, self._device, self._bf16 = model, device, bf16
-
-    @torch.no_grad()
-    def __call__(self, tokens: Tensor) -> Tensor:
-        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._bf16):
-            outputs: Tensor = self._model(tokens)
-        return outputs
+    return WholeModel(model, run.engine.device, bf16=run.engine.bf16)
 
 
 def _print_summary(config: FineTuneConfig, directories: Sequence[Path]) -> None:

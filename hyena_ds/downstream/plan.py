@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
+from torch import Tensor
 
 from hyena_ds.downstream.config import ExampleStageConfig, FineTuneConfig
 from hyena_ds.downstream.dataset import ExampleSet, ExampleStream
 from hyena_ds.downstream.example import Example
 from hyena_ds.downstream.labels import LabelEncoder, find_classes
+from hyena_ds.downstream.loss import class_weights
 from hyena_ds.downstream.model import TaskShape
 from hyena_ds.downstream.split import SPLITS, Split, split_examples
 from hyena_ds.errors import InputError
@@ -27,7 +28,7 @@ from hyena_ds.training.stages import Schedule, Stage
 class PlannedFineTuning(PlannedRun):
     """A fine-tuning run that can start; its config holds the model and the classes, wherever they came from.
 
-    `sets` are the examples of each split, `places` where each was read; `first_validation` steps come before a score.
+    `sets` are the examples of each split, `places` where each was read.
     """
 
     config: FineTuneConfig
@@ -35,6 +36,7 @@ class PlannedFineTuning(PlannedRun):
     classes: tuple[str, ...]
     sets: dict[str, ExampleSet]
     places: dict[str, list[str]]
+    class_weights: Tensor | None
     notes: tuple[str, ...]
 
     def stream(self, stage: Stage) -> ExampleStream:
@@ -91,6 +93,7 @@ def plan_fine_tuning(
         classes=classes,
         sets=sets,
         places=places,
+        class_weights=class_weights(config.class_weights, sets["train"].targets, classes),
         notes=split.notes,
     )
     for stage in planned.schedule.stages:
@@ -162,8 +165,3 @@ def _steps(stage: ExampleStageConfig, examples: int, samples: int) -> int:
 def read_cache(run_directory: Path) -> Path:
     """Where uncompressed copies of FASTA files are kept."""
     return run_directory.parent / ".fasta_cache"
-
-
-def numbers_by_length(found: ExampleSet) -> np.ndarray:
-    """All numbers of a set, the longest sequences first, so that batches need little padding."""
-    return np.argsort([-len(tokens) for tokens in found.tokens], kind="stable")

@@ -8,10 +8,23 @@ import torch
 from torch import Tensor
 
 from hyena_ds.downstream.dataset import ExampleSet
-from hyena_ds.downstream.plan import numbers_by_length
+from hyena_ds.downstream.model import TaskModel
 from hyena_ds.engine.distributed import sum_over_ranks
 from hyena_ds.model.sequence import SequencePart
 from hyena_ds.parallel.dimensions import ParallelDimensions
+
+
+class WholeModel:
+    """The forward pass of a model without an engine, in the precision of the run."""
+
+    def __init__(self, model: TaskModel, device: torch.device, *, bf16: bool) -> None:
+        self._model, self._device, self._bf16 = model.to(device).eval(), device, bf16
+
+    @torch.no_grad()
+    def __call__(self, tokens: Tensor) -> Tensor:
+        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._bf16):
+            outputs: Tensor = self._model(tokens)
+        return outputs
 
 
 @dataclass(frozen=True)
@@ -19,7 +32,7 @@ class Predictor:
     """Runs `forward` (token ids [B, L] → outputs) over sets; every rank must call it for the same set.
 
     Every rank runs the same number of forward passes, which ZeRO 3 needs; a rank without an example left runs one that
-    does not count.
+    does not count. `share` sums a table over the ranks.
     """
 
     forward: Callable[[Tensor], Tensor]
@@ -28,6 +41,7 @@ class Predictor:
     data_rank: int
     batch: int
     device: torch.device
+    share: Callable[[Tensor], Tensor] = sum_over_ranks
 
     def outputs(self, found: ExampleSet, outputs: int, *, average_strands: bool) -> list[np.ndarray]:
         """Outputs fp64 [C] of each example, or [L, C] where each position has its own."""
@@ -43,7 +57,7 @@ class Predictor:
         sizes = [len(tokens) if found.by_position else 1 for tokens in found.tokens]
         ends = np.cumsum(sizes)
         table = torch.zeros(int(ends[-1]), outputs, dtype=torch.float64)
-        order, step = numbers_by_length(found), self.batch * self.dimensions.data_parallel_size
+        order, step = found.by_length(), self.batch * self.dimensions.data_parallel_size
         for first in range(0, len(order), step):
             shared = order[first : first + step]
             mine = shared[self.data_rank * self.batch :][: self.batch]
@@ -53,7 +67,7 @@ class Predictor:
             rows = self._batch(found, chosen, width, reverse)
             if counted:
                 self._fill(table, rows, chosen, ends, sizes, by_position=found.by_position)
-        whole = np.split(sum_over_ranks(table).numpy(), ends[:-1])
+        whole = np.split(self.share(table).numpy(), ends[:-1])
         return whole if found.by_position else [rows[0] for rows in whole]
 
     def _batch(self, found: ExampleSet, chosen: np.ndarray, width: int, reverse: bool) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from hyena_ds.config.load import dump_config
 from hyena_ds.downstream.best import BestScore, keep_best
 from hyena_ds.downstream.dataset import ExampleBatch
-from hyena_ds.downstream.loss import class_weights, count_targets, loss_sum
+from hyena_ds.downstream.loss import count_targets, loss_sum
 from hyena_ds.downstream.metrics import Predictions, score
 from hyena_ds.downstream.parts import TaskParts
 from hyena_ds.downstream.plan import PlannedFineTuning
@@ -55,7 +55,7 @@ class FineTuningRun(Run):
         metric = self.config.task.main_metric
         saved = progress.get("best")
         self.best = BestScore.restored(metric, saved) if saved else BestScore(metric)
-        weights = class_weights(self.config.class_weights, planned.sets["train"].targets, planned.classes)
+        weights = planned.class_weights
         self._class_weights = None if weights is None else weights.to(engine.device)
         self.predictor = Predictor(
             forward=lambda tokens: parts.outputs(engine.evaluate, tokens),

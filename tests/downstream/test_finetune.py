@@ -1,4 +1,4 @@
-"""Whole runs through launch/finetune.py: the trace never depends on ranks or stops, and the export predicts the same."""
+"""Whole runs through launch/finetune.py: no trace depends on ranks or stops, and exports predict what runs did."""
 
 import csv
 import json
@@ -9,15 +9,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, AutoTokenizer
 
+from hyena_ds.downstream.trained import open_trained
+from hyena_ds.errors import InputError
+from hyena_ds.hub.import_weights import import_weights
+from hyena_ds.hub.run_directory import write_imported_run
 from hyena_ds.training.metrics import read_metrics
 from tests.downstream.conftest import CONFIG, PROMOTERS
 from tests.engine.ranks import ROOT, run_ranks
 
 FINETUNE = ROOT / "launch" / "finetune.py"
+GOLDEN = ROOT / "tests" / "data" / "golden" / "d64_n2_l258"
 TOLERANCE = 1e-5
 
 
@@ -94,6 +100,35 @@ def test_the_export_predicts_what_the_run_did(uninterrupted: Path) -> None:
     assert float((found - expected).norm() / expected.norm()) <= TOLERANCE
     assert model.config.id2label == {0: "0", 1: "1"}
     assert model.config.problem_type == "single_label_classification"
+
+
+def test_a_run_and_its_export_predict_sequences(uninterrupted: Path) -> None:
+    lines = PROMOTERS.read_text().splitlines()
+    rows = list(predicted(uninterrupted).values())
+    sequences = [lines[int(row["example"].rpartition(" ")[2]) - 1].partition(",")[0].lower() for row in rows]
+    for source in (uninterrupted, uninterrupted / "export"):
+        trained = open_trained(str(source), torch.device("cpu"))
+        assert trained.classes == ("0", "1")
+        assert trained.predict(sequences)[:, 1] == pytest.approx([float(row["1"]) for row in rows], rel=TOLERANCE)
+        assert trained.predict(sequences[3:4])[0] == pytest.approx(trained.predict(sequences)[3], rel=TOLERANCE)
+    for bad, told in (("ACXT", "sequence 2: character 'X' at position 3"), ("A" * 258, "l_max is 258")):
+        with pytest.raises(InputError, match=told):
+            trained.predict(["ACGT", bad])
+    with pytest.raises(InputError, match="carries no head"):
+        open_trained(str(GOLDEN / "longsafari_hf"), torch.device("cpu"))
+
+
+def test_the_same_weights_train_alike_from_every_source(config: Path, tmp_path: Path) -> None:
+    write_imported_run(import_weights(GOLDEN / "original"), tmp_path / "imported")
+    traces = []
+    for number, source in enumerate((GOLDEN / "original", GOLDEN / "longsafari_hf", tmp_path / "imported")):
+        words = [f"start.checkpoint={source}", "model=null", "stages.0.steps=1", "stages.1.steps=1"]
+        finetune(config, *words, f"run_directory={tmp_path / str(number)}")
+        traces.append(trace(tmp_path / str(number)))
+        config_used = yaml.safe_load((tmp_path / str(number) / "config.yaml").read_text())
+        assert config_used["model"]["d_model"] == 64
+    assert_close(traces[1], traces[0])
+    assert_close(traces[2], traces[0])
 
 
 @pytest.mark.parametrize("words", [["engine.zero_stage=3"], ["parallel.sequence_parallel_size=2"]], ids=str)
