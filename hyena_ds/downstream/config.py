@@ -99,6 +99,8 @@ class FineTuneConfig(TrainingConfig):
             raise ValueError(f"method={self.method} keeps the backbone, which is random without start.checkpoint")
         if self.method == "probe" and self.decoder.mode == "position":
             raise ValueError("method=probe keeps one embedding a sequence; use method=frozen for one class a position")
+        if self.task.kind == "regression" and not self.decoder.bias:
+            raise ValueError("task.kind=regression needs the mean of its targets in a bias; set decoder.bias to true")
         if self.class_weights != "none" and self.task.kind in ("regression", "multilabel"):
             raise ValueError(f"class_weights weigh single classes and task.kind={self.task.kind}; set them to none")
         return self

@@ -30,6 +30,7 @@ from hyena_ds.engine.distributed import from_main, process_group
 from hyena_ds.errors import EXIT_DONE, InputError
 from hyena_ds.hub.pretrained import PretrainedModel
 from hyena_ds.hub.run_directory import BEST_NAME
+from hyena_ds.hub.target_scale import without_scale
 from hyena_ds.model.parameters import is_table
 from hyena_ds.parallel.environment import ProcessEnvironment
 from hyena_ds.parallel.heartbeat import Heartbeat
@@ -162,6 +163,7 @@ def _shown(values: dict[str, float | None]) -> str:
 def _best_forward(run: FineTuningRun) -> WholeModel:
     path = run.planned.directory / BEST_NAME / f"step-{run.best.step:08d}"
     checkpoint = read_checkpoint(path)
+    checkpoint = replace(checkpoint, parameters=without_scale(checkpoint.parameters))
     share_tables = not any(is_table(name) for name in checkpoint.parameters)
     model = TaskModel(run.fine_tuning.shape, execution_of(run.config, run.sequence), share_tables=share_tables)
     load_parameters(model, checkpoint, path)

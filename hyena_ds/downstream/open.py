@@ -16,6 +16,7 @@ from hyena_ds.engine.checkpoint import load_optimizer, load_parameters
 from hyena_ds.engine.checkpoint_store import Checkpoint
 from hyena_ds.errors import InputError
 from hyena_ds.hub.pretrained import PretrainedModel, read_pretrained
+from hyena_ds.hub.target_scale import without_scale
 from hyena_ds.model.parameters import is_table
 from hyena_ds.parallel.heartbeat import Heartbeat
 from hyena_ds.training.build import build_engine, execution_of, sequence_part
@@ -58,13 +59,13 @@ def open_fine_tuning(
     if resumed is not None:
         _check_classes(resumed, planned, directory)
     sequence = sequence_part(planned.dimensions, planned.environment.rank)
-    given = resumed.parameters if resumed is not None else _starting_tensors(config, start)
+    given = without_scale(resumed.parameters) if resumed is not None else _starting_tensors(planned, start)
     torch.manual_seed(config.seed)
     share_tables = not any(is_table(name) for name in given)
     model = TaskModel(planned.shape, execution_of(config, sequence), share_tables=share_tables)
     if given:
         fresh = {name: tensor.detach() for name, tensor in model.score.named_parameters(prefix="score")}
-        whole = resumed or Checkpoint(step=0, parameters=fresh | given, config="")
+        whole = Checkpoint(step=0, parameters=fresh | given, config="")
         load_parameters(model, whole, directory if resumed else str(config.start.checkpoint))
     bf16 = config.engine.precision == "bf16" or (config.engine.precision == "auto" and device.type == "cuda")
     parts = TaskParts(model, config.method, device, bf16=bf16)
@@ -75,10 +76,12 @@ def open_fine_tuning(
     return FineTuningRun(planned, engine, parts, sequence, heartbeat, step=step, progress=progress)
 
 
-def _starting_tensors(config: FineTuneConfig, start: PretrainedModel | None) -> dict[str, Tensor]:
+def _starting_tensors(planned: PlannedFineTuning, start: PretrainedModel | None) -> dict[str, Tensor]:
     if start is None:
         return {}
-    head = start.head.tensors if start.head is not None and config.start.keep_head else {}
+    head = start.head.tensors if start.head is not None and planned.config.start.keep_head else {}
+    if head and planned.scale is not None:
+        head = planned.scale.unfolded(head)
     return {**start.parameters, **start.tables, **head}
 
 

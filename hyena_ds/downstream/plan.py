@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from hyena_ds.downstream.config import ExampleStageConfig, FineTuneConfig
@@ -17,6 +19,7 @@ from hyena_ds.downstream.model import TaskShape
 from hyena_ds.downstream.split import SPLITS, Split, split_examples
 from hyena_ds.errors import InputError
 from hyena_ds.hub.pretrained import PretrainedModel
+from hyena_ds.hub.target_scale import TargetScale
 from hyena_ds.model.config import ModelConfig
 from hyena_ds.parallel.dimensions import ParallelDimensions
 from hyena_ds.parallel.environment import ProcessEnvironment
@@ -28,7 +31,7 @@ from hyena_ds.training.stages import Schedule, Stage
 class PlannedFineTuning(PlannedRun):
     """A fine-tuning run that can start; its config holds the model and the classes, wherever they came from.
 
-    `sets` are the examples of each split, `places` where each was read.
+    `sets` are the examples of each split, `places` where each was read; `scale` is that of what regression learns.
     """
 
     config: FineTuneConfig
@@ -37,6 +40,7 @@ class PlannedFineTuning(PlannedRun):
     sets: dict[str, ExampleSet]
     places: dict[str, list[str]]
     class_weights: Tensor | None
+    scale: TargetScale | None
     notes: tuple[str, ...]
 
     def stream(self, stage: Stage) -> ExampleStream:
@@ -94,6 +98,7 @@ def plan_fine_tuning(
         sets=sets,
         places=places,
         class_weights=class_weights(config.class_weights, sets["train"].targets, classes),
+        scale=_scale(config, sets["train"]),
         notes=split.notes,
     )
     for stage in planned.schedule.stages:
@@ -130,6 +135,12 @@ def _sets(
         sets[name] = ExampleSet(tokens, encoder.encode(chosen), by_position=config.task.kind == "position")
         places[name] = [example.place for example in chosen]
     return sets, places
+
+
+def _scale(config: FineTuneConfig, training: ExampleSet) -> TargetScale | None:
+    if config.task.kind != "regression":
+        return None
+    return TargetScale.of(torch.from_numpy(np.stack(training.targets)))
 
 
 def _check_longest(examples: Sequence[Example], l_max: int, multiple: int) -> None:

@@ -50,7 +50,8 @@ class FineTuningRun(Run):
         step: int,
         progress: dict[str, Any],
     ) -> None:
-        super().__init__(planned, engine, sequence, heartbeat, step=step, progress=progress, fixed=parts.fixed)
+        fixed = parts.fixed | (planned.scale.tensors() if planned.scale else {})
+        super().__init__(planned, engine, sequence, heartbeat, step=step, progress=progress, fixed=fixed)
         self.fine_tuning, self.config, self.parts = planned, planned.config, parts
         metric = self.config.task.main_metric
         saved = progress.get("best")
@@ -96,6 +97,8 @@ class FineTuningRun(Run):
         if self.config.task.kind == "position":
             first = self.sequence.rank * outputs.shape[1]
             return loss_sum("position", outputs, targets[:, first : first + outputs.shape[1]], self._class_weights)
+        if self.fine_tuning.scale is not None:
+            targets = self.fine_tuning.scale.standard(targets)
         # Every rank of a sequence has its outputs; one of them counts.
         return loss_sum(self.config.task.kind, outputs, targets, self._class_weights) * float(self.sequence.rank == 0)
 
@@ -133,11 +136,14 @@ class FineTuningRun(Run):
         join = np.concatenate if predictions.kind == "position" else np.stack
         targets, outputs = join(predictions.targets), join(predictions.outputs)
         kind = self.config.task.kind
-        total = loss_sum(kind, torch.from_numpy(outputs), torch.from_numpy(targets))
+        parts = torch.from_numpy(outputs), torch.from_numpy(targets)
+        if self.fine_tuning.scale is not None:
+            parts = self.fine_tuning.scale.standard(parts[0]), self.fine_tuning.scale.standard(parts[1])
+        total = loss_sum(kind, *parts)
         return float(total) / max(count_targets(kind, targets), 1)
 
     def _keep_best(self) -> None:
-        parameters = gather_parameters(self.engine) | self.parts.fixed
+        parameters = gather_parameters(self.engine) | self.fixed
         if self.environment.is_main:
             keep_best(self.planned.directory, self.step, parameters, dump_config(self.config))
 
@@ -146,6 +152,9 @@ class FineTuningRun(Run):
         found = self.fine_tuning.sets[split]
         average = self.config.scoring.average_strands
         outputs = self.predictor.outputs(found, len(self.fine_tuning.classes), average_strands=average)
+        if self.fine_tuning.scale is not None:
+            mean, deviation = (part.numpy() for part in self.fine_tuning.scale.tensors().values())
+            outputs = [row * deviation + mean for row in outputs]
         return Predictions(self.config.task.kind, found.targets, outputs)
 
     def satisfied(self) -> bool:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from hyena_ds.errors import InputError
 from hyena_ds.hub.public_config import AUTO_CLASSES
+from hyena_ds.hub.target_scale import folded
 from hyena_ds.model.decoder import DecoderConfig
 
 TaskKind = Literal["binary", "multiclass", "multilabel", "regression", "position"]
@@ -70,7 +71,7 @@ def head_of_run(tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> Tas
     if not task.get("classes") or "decoder" not in values:
         raise InputError("the checkpoint has a head and its config names no classes; take the config.yaml of its run")
     decoder = decoder_from_values(values["decoder"])
-    return TaskHead(dict(tensors), decoder, tuple(task["classes"]), PROBLEM_TYPES[task["kind"]])
+    return TaskHead(folded(tensors), decoder, tuple(task["classes"]), PROBLEM_TYPES[task["kind"]])
 
 
 def decoder_from_values(values: Mapping[str, Any]) -> DecoderConfig:

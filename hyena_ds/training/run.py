@@ -60,7 +60,7 @@ class Run(ABC):
     ) -> None:
         self.planned, self.engine, self.sequence, self.heartbeat = planned, engine, sequence, heartbeat
         self.environment, self.schedule = planned.environment, planned.schedule
-        self.step, self.tokens, self._fixed = step, progress.get("tokens", 0), fixed
+        self.step, self.tokens, self.fixed = step, progress.get("tokens", 0), fixed
         self.skipped_steps, self._skipped_in_a_row = progress.get("skipped_steps", 0), 0
         self._saved_step = step
         self._started, self._first_step = time.perf_counter(), step
@@ -190,7 +190,7 @@ class Run(ABC):
             self.engine,
             self.planned.directory / CHECKPOINTS_NAME,
             step=self.step,
-            tables=self._fixed,
+            tables=self.fixed,
             config=dump_config(self.planned.config),
             progress={"cursor": cursor, **counters, **self.state()},
             keep_last=self.planned.config.checkpoint.keep_last,

@@ -227,7 +227,7 @@ def write_gc_task(path: Path, kind: str) -> None:
         share = sum(base in "GC" for base in sequence) / len(sequence)
         label = {
             "position": "".join("1" if base in "GC" else "0" for base in sequence),
-            "regression": f"{share:.6f}",
+            "regression": f"{500 + 900 * share:.6f}",
             "multilabel": ";".join(name for name, there in (("gc", share > 0.5), ("cpg", "CG" in sequence)) if there),
         }[kind]
         rows.append(f"{sequence},{label}\n")
@@ -257,6 +257,19 @@ def test_every_kind_of_task_is_learned(config: Path, kind: str, metric: str, lea
     else:
         problem = {"regression": "regression", "multilabel": "multi_label_classification"}[kind]
         assert opened(AutoModelForSequenceClassification, run).config.problem_type == problem
+    if kind == "regression":
+        rows = list(predicted(run).values())
+        data = (config.parent / "data.csv").read_text().splitlines()
+        sequences = [data[int(row["example"].rpartition(" ")[2]) - 1].partition(",")[0] for row in rows]
+        for source in (run, run / "export"):
+            found = open_trained(str(source), torch.device("cpu")).predict(sequences)
+            assert found[:, 0] == pytest.approx([float(row["value_0"]) for row in rows], rel=TOLERANCE)
+        again = [f"start.checkpoint={run}", "start.keep_head=true", "model=null", "scoring.every_steps=1"]
+        words = [word for word in words if not word.startswith(("model.", "scoring", "optimizer"))]
+        finetune(config, *words, *again, "optimizer.learning_rate=1e-9", f"run_directory={run}-again",
+                 "stages.0.steps=1", "stages.1.steps=1")  # fmt: skip
+        kept = predicted(Path(f"{run}-again")).values()
+        assert [float(row["value_0"]) for row in kept] == pytest.approx(found[:, 0], rel=1e-3)
 
 
 def error_line(printed: list[str]) -> str:
