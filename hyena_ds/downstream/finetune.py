@@ -82,7 +82,8 @@ def plan_members(
     config: FineTuneConfig, environment: ProcessEnvironment, start: PretrainedModel | None
 ) -> list[PlannedFineTuning]:
     """Every run of the config, checked; the files are read once."""
-    examples = read_examples(config.task, config.data, read_cache(Path(config.run_directory)))
+    say = print if environment.is_main else lambda line: None
+    examples = read_examples(config.task, config.data, read_cache(Path(config.run_directory)), say)
     planned = [
         plan_fine_tuning(member.config, environment, examples, start, member.fold) for member in members_of(config)
     ]

@@ -11,7 +11,7 @@ from hyena_ds.downstream.task import TaskDataConfig
 from hyena_ds.errors import InputError
 from hyena_ds.genome.alphabet import reverse_complement
 from hyena_ds.genome.bed import SPLIT_NAMES
-from hyena_ds.genome.fasta import FastaReader, is_gzip, open_fasta
+from hyena_ds.genome.fasta import FastaReader, Say, is_gzip, open_fasta
 from hyena_ds.genome.interval import Interval
 from hyena_ds.genome.names import resolve
 
@@ -76,14 +76,14 @@ def _sequences(file: Path) -> Iterator[tuple[str, str]]:
         yield str(file), "".join(read_text(file).split())
 
 
-def read_bed_examples(path: Path, config: TaskDataConfig, cache: Path) -> Iterator[Example]:
+def read_bed_examples(path: Path, config: TaskDataConfig, cache: Path, say: Say) -> Iterator[Example]:
     """Intervals of `config.fasta`, the label in column 4; a minus in column 6 reads the opposite strand.
 
-    `cache` keeps the uncompressed copy of a gzip FASTA file.
+    `cache` and `say` are as in `read_examples`.
     """
     if config.fasta is None:
         raise InputError(f"{path} is a BED file and holds no bases; name the genome in data.fasta")
-    fasta = open_fasta(Path(config.fasta), cache, print)
+    fasta = open_fasta(Path(config.fasta), cache, say)
     lengths = {sequence.name: sequence.length for sequence in fasta.scan.sequences}
     with FastaReader(fasta) as reader:
         for number, line in enumerate(read_text(path).splitlines(), start=1):

@@ -11,33 +11,36 @@ from hyena_ds.downstream.table import BINARY_SUFFIXES, TEXT_SUFFIXES, bare_suffi
 from hyena_ds.downstream.task import TaskConfig, TaskDataConfig
 from hyena_ds.errors import InputError
 from hyena_ds.genome.bed import SPLIT_NAMES
+from hyena_ds.genome.fasta import Say
 from hyena_ds.genome.interval import Interval
 
 
-def read_examples(task: TaskConfig, config: TaskDataConfig, cache: Path) -> list[Example]:
+def read_examples(task: TaskConfig, config: TaskDataConfig, cache: Path, say: Say = print) -> list[Example]:
     """Every example of the task in the order of its files, each with the split that its file tells, if any.
+
+    `cache` keeps the uncompressed copy of a gzip FASTA file; `say` takes a line for what the user should know of it.
 
     Raises InputError, naming the place, for the first thing that is no labelled sequence.
     """
-    examples = list(_read(Path(config.train), config, cache))
+    examples = list(_read(Path(config.train), config, cache, say))
     if config.valid is not None or config.test is not None:
         examples = [one if one.split else replace(one, split="train") for one in examples]
     for split, place in (("valid", config.valid), ("test", config.test)):
         if place is not None:
-            examples += [replace(one, split=split) for one in _read(Path(place), config, cache)]
+            examples += [replace(one, split=split) for one in _read(Path(place), config, cache, say)]
     return [_fitted(example, task) for example in examples]
 
 
-def _read(path: Path, config: TaskDataConfig, cache: Path) -> list[Example]:
+def _read(path: Path, config: TaskDataConfig, cache: Path, say: Say) -> list[Example]:
     if not path.exists():
         raise InputError(f"no data at {path}; name a file or a directory in the data section")
-    examples = list(_by_format(path, config, cache))
+    examples = list(_by_format(path, config, cache, say))
     if not examples:
         raise InputError(f"{path} holds no examples; give labelled sequences")
     return examples
 
 
-def _by_format(path: Path, config: TaskDataConfig, cache: Path) -> Iterable[Example]:
+def _by_format(path: Path, config: TaskDataConfig, cache: Path, say: Say) -> Iterable[Example]:
     match _format(path) if config.format == "auto" else config.format:
         case "table":
             return _read_table(path, config)
@@ -46,7 +49,7 @@ def _by_format(path: Path, config: TaskDataConfig, cache: Path) -> Iterable[Exam
         case "folders":
             return read_folders(path)
         case _:
-            return read_bed_examples(path, config, cache)
+            return read_bed_examples(path, config, cache, say)
 
 
 def _format(path: Path) -> str:

@@ -16,7 +16,6 @@ from hyena_ds.genome.fasta import is_gzip
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
 BINARY_SUFFIXES = (".parquet", ".arrow")
-DATASET_MARKS = ("dataset_dict.json", "dataset_info.json", "state.json")
 LONGEST_FIELD = 2**31 - 1
 
 # Where the row stands, the split that its file is of, and its values by column.

@@ -124,7 +124,13 @@ def _card(checkpoint: Checkpoint, values: dict[str, Any], run_directory: Path) -
         window_length=_window_length(values),
         run_config=checkpoint.config if checkpoint.step else "",
         imported_from=_origin(run_directory),
+        task=_task(values),
     )
+
+
+def _task(values: dict[str, Any]) -> str:
+    task = values.get("task")
+    return f"the task {task['name']} ({task['kind']}: {', '.join(task['classes'] or ())})" if task else ""
 
 
 def _last_validation(path: Path, step: int) -> dict[str, Any]:

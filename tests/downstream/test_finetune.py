@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub.constants
 import numpy as np
 import pytest
 import torch
@@ -14,10 +15,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, AutoTokenizer
 
+from hyena_ds.config.load import load_config
+from hyena_ds.downstream.config import FineTuneConfig
+from hyena_ds.downstream.finetune import fine_tune
 from hyena_ds.downstream.trained import open_trained
 from hyena_ds.errors import InputError
 from hyena_ds.hub.import_weights import import_weights
 from hyena_ds.hub.run_directory import write_imported_run
+from hyena_ds.parallel.environment import read_environment
 from hyena_ds.training.metrics import read_metrics
 from tests.downstream.conftest import CONFIG, PROMOTERS
 from tests.engine.ranks import ROOT, run_ranks
@@ -272,6 +277,20 @@ def test_every_kind_of_task_is_learned(config: Path, kind: str, metric: str, lea
         assert [float(row["value_0"]) for row in kept] == pytest.approx(found[:, 0], rel=1e-3)
 
 
+def test_two_ranks_of_one_sequence_learn_positions_as_one_rank_does(config: Path, tmp_path: Path) -> None:
+    write_gc_task(tmp_path / "data.csv", "position")
+    words = [f"data.train={tmp_path}/data.csv", "task.kind=position", "decoder.mode=position", "stages.1.steps=2"]
+    words += ["class_weights=balanced", "scoring.average_strands=true", "scoring.bootstrap=0"]
+    finetune(config, *words, f"run_directory={tmp_path}/alone")
+    finetune(config, *words, "parallel.sequence_parallel_size=2", f"run_directory={tmp_path}/shared", ranks=2)
+    assert_close(trace(tmp_path / "shared"), trace(tmp_path / "alone"))
+    tables = [(tmp_path / name / "predictions_test.csv").read_text().splitlines() for name in ("alone", "shared")]
+    assert len(tables[0]) == 24 * 60 + 1
+    for one, other in zip(*(map(str, table[1:]) for table in tables), strict=True):
+        assert one.split(",")[:3] == other.split(",")[:3]
+        assert float(one.split(",")[-1]) == pytest.approx(float(other.split(",")[-1]), rel=1e-4)
+
+
 def error_line(printed: list[str]) -> str:
     lines = [line for text in printed for line in text.splitlines() if line.startswith("error:")]
     assert len(lines) == 1, printed
@@ -294,18 +313,19 @@ def error_line(printed: list[str]) -> str:
     ],
     ids=str,
 )
-def test_bad_input_is_one_line_and_exit_code_2(
+def test_bad_input_is_named_before_anything_is_written(
     config: Path, words: list[str], told: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    line = error_line(finetune(config, *words, "--dry-run", code=2))
-    assert all(part in line for part in told), line
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(InputError) as caught:
+        fine_tune(load_config(config, FineTuneConfig, words), read_environment({}), dry_run=True)
+    assert all(part in str(caught.value) for part in told), caught.value
     assert not (config.parent / "run").exists()
 
 
 def test_a_class_that_only_the_test_set_has_is_refused(config: Path) -> None:
     (config.parent / "test.csv").write_text("sequence,label\nACGT,2\n")
-    line = error_line(finetune(config, f"data.test={config.parent}/test.csv", code=2))
+    line = error_line(finetune(config, f"data.test={config.parent}/test.csv", ranks=2, code=2))
     assert "test.csv line 2: class '2' is none of those of the training set (0, 1)" in line
 
 
