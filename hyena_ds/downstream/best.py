@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from hyena_ds.downstream.task import LOWER_IS_BETTER, Metric
-from hyena_ds.engine.checkpoint_store import Checkpoint, list_checkpoints, write_checkpoint
+from hyena_ds.engine.checkpoint_store import PREFIX, Checkpoint, list_checkpoints, write_checkpoint
 from hyena_ds.hub.run_directory import BEST_NAME
 
 
@@ -43,9 +43,17 @@ class BestScore:
         return cls(metric, value, state["step"], state["worse"])
 
 
-def keep_best(directory: Path, step: int, parameters: dict[str, Tensor], config: str) -> None:
-    """Make these parameters the only ones under `directory`/best."""
-    kept = write_checkpoint(directory / BEST_NAME, Checkpoint(step=step, parameters=parameters, config=config))
+def best_path(directory: Path, step: int) -> Path:
+    """Where the parameters of the best step of a run are."""
+    return directory / BEST_NAME / f"{PREFIX}{step:08d}"
+
+
+def keep_best(directory: Path, step: int, parameters: dict[str, Tensor], config: str, *, saved_best: int) -> None:
+    """Write these parameters under `directory`/best and drop the others there.
+
+    Those of `saved_best` stay: a run that goes on from its checkpoint knows that step as the best.
+    """
+    write_checkpoint(directory / BEST_NAME, Checkpoint(step=step, parameters=parameters, config=config))
     for path in list_checkpoints(directory / BEST_NAME):
-        if path != kept:
+        if path not in (best_path(directory, step), best_path(directory, saved_best)):
             shutil.rmtree(path)

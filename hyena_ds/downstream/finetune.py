@@ -7,29 +7,21 @@ from pathlib import Path
 import torch
 
 from hyena_ds.config.load import dump_config
+from hyena_ds.downstream.best import best_path
 from hyena_ds.downstream.config import FineTuneConfig
 from hyena_ds.downstream.members import members_of, summarise
 from hyena_ds.downstream.model import TaskModel
 from hyena_ds.downstream.open import check_head, open_fine_tuning, read_start
 from hyena_ds.downstream.plan import PlannedFineTuning, plan_fine_tuning, read_cache
-from hyena_ds.downstream.plots import plot_predictions, plot_training
 from hyena_ds.downstream.predict import WholeModel
 from hyena_ds.downstream.read import read_examples
-from hyena_ds.downstream.results import (
-    RESULTS_NAME,
-    export_best,
-    measure,
-    results_of,
-    write_predictions,
-    write_results,
-)
+from hyena_ds.downstream.results import RESULTS_NAME, leave_results
 from hyena_ds.downstream.run import FineTuningRun
 from hyena_ds.engine.checkpoint import load_parameters
 from hyena_ds.engine.checkpoint_store import read_checkpoint
 from hyena_ds.engine.distributed import from_main, process_group
 from hyena_ds.errors import EXIT_DONE, InputError
 from hyena_ds.hub.pretrained import PretrainedModel
-from hyena_ds.hub.run_directory import BEST_NAME
 from hyena_ds.hub.target_scale import without_scale
 from hyena_ds.model.parameters import is_table
 from hyena_ds.parallel.environment import ProcessEnvironment
@@ -130,39 +122,16 @@ def _train_one(
 def _leave_results(run: FineTuningRun) -> None:
     """Score the best step on what was never trained on, and write everything that a finished run leaves."""
     run.heartbeat.phase = "scoring the best step"
-    planned, directory = run.fine_tuning, run.planned.directory
+    planned = run.fine_tuning
     run.predictor = replace(run.predictor, forward=_best_forward(run))
-    splits = [name for name in ("valid", "test") if len(planned.sets[name])]
-    predictions = {name: run.predict(name) for name in splits}
-    if not run.environment.is_main:
-        return
-    scores = {name: measure(planned, found) for name, found in predictions.items()}
-    for name, found in predictions.items():
-        write_predictions(directory / f"predictions_{name}.csv", planned, name, found)
-    last = splits[-1]
-    plot_predictions(directory, predictions[last], planned.classes, f"{planned.config.task.name}, {last} set")
-    plot_training(directory, run.best.metric)
-    export = export_best(directory)
-    write_results(directory, results_of(planned, run.best.step, scores))
-    for name in splits:
-        shown = ", ".join(f"{metric} {_shown(values)}" for metric, values in scores[name].items())
-        run.progress.say(f"{name}: {shown}")
-    what = "Token" if planned.config.task.kind == "position" else "Sequence"
-    run.progress.say(
-        f"done: {directory / RESULTS_NAME}; the model with its head is in {export}, open it with "
-        f'AutoModelFor{what}Classification.from_pretrained("{export}", trust_remote_code=True)'
-    )
-
-
-def _shown(values: dict[str, float | None]) -> str:
-    value, low, high = (values[name] for name in ("value", "low", "high"))
-    if value is None:
-        return "not defined"
-    return f"{value:.4f}" + ("" if low is None else f" [{low:.4f}, {high:.4f}]")
+    predictions = {name: run.predict(name) for name in ("valid", "test") if len(planned.sets[name])}
+    if run.environment.is_main:
+        for line in leave_results(planned, run.best.step, predictions):
+            run.progress.say(line)
 
 
 def _best_forward(run: FineTuningRun) -> WholeModel:
-    path = run.planned.directory / BEST_NAME / f"step-{run.best.step:08d}"
+    path = best_path(run.planned.directory, run.best.step)
     checkpoint = read_checkpoint(path)
     checkpoint = replace(checkpoint, parameters=without_scale(checkpoint.parameters))
     share_tables = not any(is_table(name) for name in checkpoint.parameters)

@@ -67,8 +67,7 @@ def open_fine_tuning(
         fresh = {name: tensor.detach() for name, tensor in model.score.named_parameters(prefix="score")}
         whole = Checkpoint(step=0, parameters=fresh | given, config="")
         load_parameters(model, whole, directory if resumed else str(config.start.checkpoint))
-    bf16 = config.engine.precision == "bf16" or (config.engine.precision == "auto" and device.type == "cuda")
-    parts = TaskParts(model, config.method, device, bf16=bf16)
+    parts = TaskParts(model, config.method, device, bf16=config.engine.computes_in_bf16(device.type))
     engine = build_engine(parts.trained, config, planned.schedule.total_steps, device)
     if resumed is not None:
         load_optimizer(engine, resumed)

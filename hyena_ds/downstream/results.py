@@ -3,7 +3,7 @@
 import csv
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,43 @@ import numpy as np
 
 from hyena_ds.downstream.metrics import Predictions, bootstrap, probabilities, score
 from hyena_ds.downstream.plan import PlannedFineTuning
+from hyena_ds.downstream.plots import plot_predictions, plot_training
 from hyena_ds.hub.export import export_huggingface
 from hyena_ds.hub.run_directory import read_trained_model
 
 RESULTS_NAME = "results.json"
 TABLE_NAME = "results.csv"
 EXPORT_NAME = "export"
+
+
+def leave_results(planned: PlannedFineTuning, best_step: int, predictions: Mapping[str, Predictions]) -> list[str]:
+    """Write tables, plots and the export of the best step, results.json last; returns what to tell of them."""
+    directory, task = planned.directory, planned.config.task
+    scores = {split: measure(planned, found) for split, found in predictions.items()}
+    for split, found in predictions.items():
+        write_predictions(directory / f"predictions_{split}.csv", planned, split, found)
+    last = list(predictions)[-1]
+    plot_predictions(directory, predictions[last], planned.classes, f"{task.name}, {last} set")
+    plot_training(directory, task.main_metric)
+    export = export_best(directory)
+    write_results(directory, results_of(planned, best_step, scores))
+    lines = [
+        f"{split}: " + ", ".join(f"{metric} {_shown(values)}" for metric, values in measured.items())
+        for split, measured in scores.items()
+    ]
+    auto_class = f"AutoModelFor{'Token' if task.kind == 'position' else 'Sequence'}Classification"
+    return [
+        *lines,
+        f"done: {directory / RESULTS_NAME}; the model with its head is in {export}, open it with "
+        f'{auto_class}.from_pretrained("{export}", trust_remote_code=True)',
+    ]
+
+
+def _shown(values: Mapping[str, float | None]) -> str:
+    value, low, high = (values[name] for name in ("value", "low", "high"))
+    if value is None:
+        return "not defined"
+    return f"{value:.4f}" + ("" if low is None else f" [{low:.4f}, {high:.4f}]")
 
 
 def measure(planned: PlannedFineTuning, predictions: Predictions) -> dict[str, dict[str, float | None]]:

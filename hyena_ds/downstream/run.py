@@ -56,6 +56,7 @@ class FineTuningRun(Run):
         metric = self.config.task.main_metric
         saved = progress.get("best")
         self.best = BestScore.restored(metric, saved) if saved else BestScore(metric)
+        self._saved_best = self.best.step
         weights = planned.class_weights
         self._class_weights = None if weights is None else weights.to(engine.device)
         self.predictor = Predictor(
@@ -145,7 +146,12 @@ class FineTuningRun(Run):
     def _keep_best(self) -> None:
         parameters = gather_parameters(self.engine) | self.fixed
         if self.environment.is_main:
-            keep_best(self.planned.directory, self.step, parameters, dump_config(self.config))
+            config = dump_config(self.config)
+            keep_best(self.planned.directory, self.step, parameters, config, saved_best=self._saved_best)
+
+    def save(self, stage: Stage) -> None:
+        super().save(stage)
+        self._saved_best = self.best.step
 
     def predict(self, split: str) -> Predictions:
         """The outputs of the present parameters for a split; every rank must call it."""

@@ -25,6 +25,10 @@ class EngineConfig(Section):
     tile_tokens: int = Field(default=65_536, gt=0)
     parameter_persistence_threshold: int = Field(default=100_000, ge=0)
 
+    def computes_in_bf16(self, device_type: str) -> bool:
+        """What `precision` means on a device."""
+        return self.precision == "bf16" or (self.precision == "auto" and device_type == "cuda")
+
 
 class OptimizerConfig(Section):
     """AdamW with warm-up and cosine decay over all steps of the run.
