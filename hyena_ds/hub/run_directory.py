@@ -82,7 +82,7 @@ def read_trained_model(path: Path) -> TrainedModel:
         raise InputError(f"{place} has no model section; is {chosen} a checkpoint of this project?")
     run_directory = chosen.parent.parent
     card = _card(checkpoint, values, run_directory)
-    if not card.sources and card.imported_from is None:
+    if not card.sources and card.imported_from is None and not card.task:
         notes = [*notes, "the run's data directory is not here, so the model card cannot name the training data"]
     head = head_tensors(checkpoint.parameters)
     model = checkpoint.parameters.keys() - head.keys()
@@ -149,7 +149,7 @@ def _window_length(values: dict[str, Any]) -> int | None:
 
 
 def _sources(values: dict[str, Any]) -> tuple[DataSource, ...]:
-    directory = (values.get("data") or {}).get("directory")  # a fine-tuning run has none
+    directory = (values.get("data") or {}).get("directory")
     if directory is None:
         return ()
     try:

@@ -64,7 +64,9 @@ def position_weights(counted: Tensor, mode: DecoderMode) -> Tensor:
             return (places == places.amax(dim=1, keepdim=True)).float() * counted
         case "pool":
             return counted.float() / counted.sum(dim=1, keepdim=True).clamp(min=1)
-    return counted.float()
+        case "sum":
+            return counted.float()
+    raise ValueError("a head of one output a position reads no pooled vector; open it for token classification")
 
 
 def pooled(hidden: Tensor, weights: Tensor) -> Tensor:

@@ -259,6 +259,8 @@ def test_every_kind_of_task_is_learned(config: Path, kind: str, metric: str, lea
     assert (run / figure).is_file()
     if kind == "position":
         assert opened(AutoModelForTokenClassification, run).config.id2label == {0: "0", 1: "1"}
+        with pytest.raises(ValueError, match="token classification"):
+            opened(AutoModelForSequenceClassification, run)(torch.full((1, 5), 7))
     else:
         problem = {"regression": "regression", "multilabel": "multi_label_classification"}[kind]
         assert opened(AutoModelForSequenceClassification, run).config.problem_type == problem
