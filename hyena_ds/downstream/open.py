@@ -1,5 +1,6 @@
 """A fine-tuning run with its weights: from a checkpoint of its own, from those to start from, or from its seed."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def check_head(config: FineTuneConfig, start: PretrainedModel | None, classes: S
         raise InputError(f"{place} has {len(head.classes)} outputs, the task has {len(classes)}; {remedy}")
     if head.classes != tuple(classes):
         raise InputError(f"{place} knows {', '.join(head.classes)}, the task {', '.join(classes)}; {remedy}")
-    if (head.decoder.mode, head.decoder.widths) != (config.decoder.mode, config.decoder.widths):
+    if dataclasses.replace(head.decoder, dropout=config.decoder.dropout) != config.decoder:
         raise InputError(f"{place} reads {head.decoder}, the config says {config.decoder}; take its decoder section")
 
 
@@ -63,9 +64,10 @@ def open_fine_tuning(
     torch.manual_seed(config.seed)
     share_tables = not any(is_table(name) for name in given)
     model = TaskModel(planned.shape, execution_of(config, sequence), share_tables=share_tables)
+    if resumed is None:  # a checkpoint of the run has its head, or is refused
+        given = dict(model.score.named_parameters(prefix="score")) | given if given else {}
     if given:
-        fresh = {name: tensor.detach() for name, tensor in model.score.named_parameters(prefix="score")}
-        whole = Checkpoint(step=0, parameters=fresh | given, config="")
+        whole = Checkpoint(step=0, parameters=given, config="")
         load_parameters(model, whole, directory if resumed else str(config.start.checkpoint))
     parts = TaskParts(model, config.method, device, bf16=config.engine.computes_in_bf16(device.type))
     engine = build_engine(parts.trained, config, planned.schedule.total_steps, device)
