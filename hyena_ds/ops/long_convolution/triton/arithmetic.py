@@ -90,4 +90,5 @@ def power_below(largest):
 
 @triton.jit
 def largest_of(value):
+    """The largest magnitude of a tile."""
     return tl.max(tl.max(tl.abs(value), axis=1), axis=0)

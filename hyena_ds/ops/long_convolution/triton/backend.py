@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hyena_ds.ops.long_convolution.triton.columns import TILE_COLUMNS, columns_forward, columns_inverse
+from hyena_ds.ops.long_convolution.triton.columns import columns_forward, columns_inverse
 from hyena_ds.ops.long_convolution.triton.plan import SIDE, Factors, factors_of
 from hyena_ds.ops.long_convolution.triton.rows import rows_correlated, rows_filtered, rows_transformed
 from hyena_ds.ops.long_convolution.triton.short import (
@@ -156,14 +156,13 @@ def _spectra(transform: _Transform, filter: Tensor) -> _Planes:
     rows = scales.numel()
     rows_transformed[(-(-rows // ROW_SHARE),)](
         planes.values, planes.scales, scales, *_row_tables(transform), rows, factors.outer, factors.height, ROW_SHARE,
-        WIDTH=factors.width, EXACT=transform.exact, num_warps=4, num_stages=ROW_STAGES[factors.width],
+        WIDTH=factors.width,
+        EXACT=transform.exact, num_warps=4, num_stages=ROW_STAGES[factors.width],
     )  # fmt: skip
     return _Planes(planes.values, scales)
 
 
-def _filtered(
-    transform: _Transform, planes: _Planes, spectra: _Planes, adjoint: bool, bidirectional: bool
-) -> _Planes:
+def _filtered(transform: _Transform, planes: _Planes, spectra: _Planes, adjoint: bool, bidirectional: bool) -> _Planes:
     """`planes` times the filters' spectra, in place."""
     factors = transform.factors
     scales = planes.scales.new_empty(planes.scales.shape[0], factors.outer)
@@ -177,9 +176,7 @@ def _filtered(
     return _Planes(planes.values, scales)
 
 
-def _correlated(
-    transform: _Transform, planes: _Planes, arrived: _Planes, batch: int, bidirectional: bool
-) -> _Planes:
+def _correlated(transform: _Transform, planes: _Planes, arrived: _Planes, batch: int, bidirectional: bool) -> _Planes:
     """The filters' gradient as planes [D, outer, 2, inner], where the first sample's stood."""
     factors = transform.factors
     channels = planes.values.shape[0] // batch
@@ -187,7 +184,8 @@ def _correlated(
     rows_correlated[(channels * factors.outer,)](
         planes.values, planes.scales, arrived.values, arrived.scales, scales, *_row_tables(transform),
         batch, scales.numel(), factors.outer, factors.height,
-        BIDIRECTIONAL=bidirectional, WIDTH=factors.width, EXACT=transform.exact, num_warps=4, num_stages=ROW_STAGES[factors.width],
+        BIDIRECTIONAL=bidirectional, WIDTH=factors.width,
+        EXACT=transform.exact, num_warps=4, num_stages=ROW_STAGES[factors.width],
     )  # fmt: skip
     return _Planes(planes.values[:channels], scales)
 
@@ -231,13 +229,15 @@ def _short_filtered(
     scales = signal.new_empty(channels, dtype=torch.float32)
     short_spectra[(channels,)](
         filter, spectra, scales, *forward, *right, length, factors.height, transform.step,
-        WIDTH=factors.width, COLUMNS=factors.columns, ALIGN=_alignment(length), EXACT=transform.exact, num_warps=4, num_stages=SHORT_STAGES,
+        WIDTH=factors.width, COLUMNS=factors.columns, ALIGN=_alignment(length),
+        EXACT=transform.exact, num_warps=4, num_stages=SHORT_STAGES,
     )  # fmt: skip
     short_filtered[(channels, shares)](
         signal, spectra, scales, weight, output, *forward, *back, *right, *signal.stride()[:2], batch, channels, length,
         factors.height, transform.step, factors.gain, share,
         WIDTH=factors.width, COLUMNS=factors.columns, ADJOINT=adjoint, BIDIRECTIONAL=bidirectional,
-        ALIGN=_alignment(*signal.stride()[:2], length), EXACT=transform.exact, num_warps=4, num_stages=SHORT_STAGES,
+        ALIGN=_alignment(*signal.stride()[:2], length),
+        EXACT=transform.exact, num_warps=4, num_stages=SHORT_STAGES,
     )  # fmt: skip
 
 
@@ -255,7 +255,8 @@ def _short_correlated(
     short_correlated[(channels, shares)](
         signal, received, partial, *forward, *right, *strides, batch, channels, length, factors.height,
         transform.step, share,
-        WIDTH=factors.width, COLUMNS=factors.columns, ALIGN=_alignment(*strides), EXACT=transform.exact, num_warps=4, num_stages=SHORT_STAGES,
+        WIDTH=factors.width, COLUMNS=factors.columns, ALIGN=_alignment(*strides),
+        EXACT=transform.exact, num_warps=4, num_stages=SHORT_STAGES,
     )  # fmt: skip
     samples = factors.columns // factors.width
     spectra = partial.sum(dim=0).unflatten(-1, (samples, factors.width)).sum(dim=-2).repeat(1, 1, 1, samples)
@@ -266,6 +267,3 @@ def _short_correlated(
         spectra, gradient, *back, *right, length, factors.height, transform.step, factors.gain,
         WIDTH=factors.width, COLUMNS=factors.columns, EXACT=transform.exact, num_warps=4,
     )  # fmt: skip
-
-
-assert TILE_COLUMNS.value == SIDE  # a column tile's scale is that of a line of a row's tile
