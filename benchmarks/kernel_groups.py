@@ -23,8 +23,6 @@ from hyena_ds.model.filter import HyenaFilter
 from hyena_ds.training import preflight
 
 MATRIX_PRODUCT = re.compile(r"gemm|nvjet|cutlass|xmma|splitk|aten::(add|b|ba)?mm|mkldnn_linear", re.IGNORECASE)
-# Of an event of torch.profiler that is an operation or a mark, not a node of the backward graph.
-FORWARD_SCOPES = {0, 7}
 
 
 class Group(StrEnum):
@@ -136,7 +134,7 @@ def _forward_operations(events: Any) -> dict[tuple[int, int], Any]:
     """
     made: dict[tuple[int, int], Any] = {}
     for event in sorted(events, key=lambda event: event.time_range.start):
-        if event.sequence_nr >= 0 and event.scope in FORWARD_SCOPES and event.device_type.name == "CPU":
+        if event.sequence_nr >= 0 and not event.fwd_thread and event.device_type.name == "CPU":
             made[event.thread, event.sequence_nr] = event
     return made
 
@@ -151,7 +149,7 @@ def _innermost_mark(event: Any, forward: dict[tuple[int, int], Any]) -> Group:
     while event is not None:
         if event.name in marks:
             return marks[event.name]
-        if event.scope not in FORWARD_SCOPES and event.sequence_nr >= 0:
+        if event.fwd_thread and event.sequence_nr >= 0:  # a node of the backward graph
             differentiated = forward.get((event.fwd_thread, event.sequence_nr))
             if differentiated is not None:
                 return _innermost_mark(differentiated, forward)
