@@ -16,7 +16,7 @@ def outputs_and_gradients(
     generator = torch.Generator().manual_seed(1)
     weights = [torch.randn(output.shape, generator=generator).to(output) for output in outputs]
     wanted = [leaf for leaf in leaves if leaf.requires_grad]
-    gradients = torch.autograd.grad(outputs, wanted, weights)
+    gradients = torch.autograd.grad(outputs, wanted, weights, materialize_grads=True)
     assert [gradient.dtype for gradient in gradients] == [leaf.dtype for leaf in wanted]
     return [value.detach().cpu().double() for value in (*outputs, *gradients)]
 
@@ -28,3 +28,8 @@ def assert_close(found: Sequence[Tensor], expected: Sequence[Tensor], tolerance:
         assert value.shape == exact.shape
         error = float((value - exact).norm() / exact.norm().clamp(min=1e-30))
         assert error <= tolerance, f"tensor {number}: {error:.2e} > {tolerance:.0e}"
+
+
+def random(*shape: int, seed: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Normal numbers."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(dtype)

@@ -5,14 +5,10 @@ import torch
 from torch import Tensor
 
 from hyena_ds.ops.short_convolution.reference import short_convolution
-from tests.ops.comparison import assert_close, outputs_and_gradients
+from tests.ops.comparison import assert_close, outputs_and_gradients, random
 
 fused = pytest.importorskip("hyena_ds.ops.short_convolution.fused")
 TOLERANCE = {torch.float32: 1e-6, torch.bfloat16: 4e-3}
-
-
-def random(*shape: int, seed: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
 
 
 def plain_gate(projected: Tensor, weight: Tensor, bias: Tensor, context: int) -> Tensor:

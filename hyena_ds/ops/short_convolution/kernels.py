@@ -2,6 +2,10 @@
 
 A program computes tiles of ROWS positions by CHANNELS channels. Projections have their channels contiguous, values
 their positions; Triton turns a tile through shared memory between the two. Neighbouring positions come from the cache.
+In the backward passes tiles overlap by the filter's reach, so that no value is filtered more than once for a gradient.
+
+Batch strides of what has its channels contiguous are counted in pairs of elements, and told to the compiler as nothing
+more: a thread then takes two channels and many rows, not eight channels with all their taps.
 """
 
 import triton
@@ -9,11 +13,12 @@ import triton.language as tl
 
 
 @triton.jit
-def _shifted(source, row, shift, rows, row_stride, channel, used):
-    """`source` [rows, channels] at `row + shift` [ROWS, 1], zero outside, in fp32."""
-    place = row + shift
-    inside = (place >= 0) & (place < rows) & used
-    return tl.load(source + place * row_stride + channel, mask=inside, other=0.0).to(tl.float32)
+def _shifted(source, start, local, rows, channel, used, STRIDE: tl.constexpr):
+    """`source` [rows, channels] at `start + local` [ROWS, 1], zero outside, in fp32."""
+    row = start + local
+    inside = (row >= 0) & (row < rows) & used
+    source += start.to(tl.int64) * STRIDE
+    return tl.load(source + (local * STRIDE + channel), mask=inside, other=0.0).to(tl.float32)
 
 
 @triton.jit
@@ -22,11 +27,13 @@ def _tap(weight, channel, number, used, WIDTH: tl.constexpr):
 
 
 @triton.jit
-def _filtered(source, weight, bias, row, rows, row_stride, channel, used, WIDTH: tl.constexpr):
-    """The causal convolution of `source` at `row` [ROWS, 1] of `channel` [1, CHANNELS], fp32."""
+def _filtered(
+    source, weight, bias, start, local, rows, channel, used, WIDTH: tl.constexpr, STRIDE: tl.constexpr
+):  # fmt: skip
+    """The causal convolution of `source` at `start + local` [ROWS, 1] of `channel` [1, CHANNELS], fp32."""
     total = tl.load(bias + channel, mask=used, other=0.0).to(tl.float32)
     for tap in tl.static_range(WIDTH):
-        value = _shifted(source, row, tap - WIDTH + 1, rows, row_stride, channel, used)
+        value = _shifted(source, start, local + (tap - WIDTH + 1), rows, channel, used, STRIDE)
         total = total + _tap(weight, channel, tap, used, WIDTH) * value
     return total
 
@@ -40,20 +47,39 @@ def _received(source, position, length, channel, channel_stride, position_stride
 
 
 @triton.jit
-def _in_column(column, number, sums):
-    """`sums` [CHANNELS] as column `number` of [CHANNELS, COLUMNS], zero elsewhere."""
-    return tl.where(column == number, sums[:, None], 0.0)
+def _later(values, ahead: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr):
+    """`values` [ROWS, CHANNELS] of the rows `ahead` after each, of the last row for the last."""
+    row = tl.minimum(tl.arange(0, ROWS) + ahead, ROWS - 1)
+    return tl.gather(values, tl.broadcast_to(row[:, None], ROWS, CHANNELS), 0)
+
+
+@triton.jit
+def _adjoint(
+    gradient, weight, channel, used, WIDTH: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr
+):  # fmt: skip
+    """What `_filtered` makes of its input's gradient from its output's; the last WIDTH - 1 rows are not whole."""
+    total = _tap(weight, channel, WIDTH - 1, used, WIDTH) * gradient
+    for ahead in tl.static_range(1, WIDTH):
+        total += _tap(weight, channel, WIDTH - 1 - ahead, used, WIDTH) * _later(gradient, ahead, ROWS, CHANNELS)
+    return total
+
+
+@triton.jit
+def _over_rows(values, ROWS: tl.constexpr, CHANNELS: tl.constexpr, WARPS: tl.constexpr):
+    """The sums over each warp's rows, of which a thread holds the same channels: [WARPS, CHANNELS, 1]."""
+    return tl.sum(tl.reshape(values, (ROWS // WARPS, WARPS, CHANNELS)), axis=0)[:, :, None]
 
 
 @triton.jit
 def _parameter_sums(
-    gradient, source, row, rows, row_stride, channel, used, column, WIDTH: tl.constexpr
+    gradient, source, start, local, rows, channel, used, column, WIDTH: tl.constexpr, STRIDE: tl.constexpr,
+    ROWS: tl.constexpr, CHANNELS: tl.constexpr, WARPS: tl.constexpr,
 ):  # fmt: skip
-    """What a tile adds to the gradients of taps and bias [CHANNELS, COLUMNS], from that of the filtered values."""
-    sums = _in_column(column, WIDTH, tl.sum(gradient, axis=0))
+    """What a tile adds to the gradients of taps and bias [WARPS, CHANNELS, COLUMNS]; `gradient` is the filtered tile's."""
+    sums = tl.where(column == WIDTH, _over_rows(gradient, ROWS, CHANNELS, WARPS), 0.0)
     for tap in tl.static_range(WIDTH):
-        value = _shifted(source, row, tap - WIDTH + 1, rows, row_stride, channel, used)
-        sums += _in_column(column, tap, tl.sum(gradient * value, axis=0))
+        value = _shifted(source, start, local + (tap - WIDTH + 1), rows, channel, used, STRIDE)
+        sums += tl.where(column == tap, _over_rows(gradient * value, ROWS, CHANNELS, WARPS), 0.0)
     return sums
 
 
@@ -61,145 +87,146 @@ def _parameter_sums(
 def _store_sums(partial, sums, channels, first, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr):
     """Into `partial` [channels, COLUMNS]."""
     channel = first + tl.arange(0, CHANNELS)[:, None]
-    tl.store(partial + channel * COLUMNS + tl.arange(0, COLUMNS)[None, :], sums, mask=channel < channels)
+    place = channel * COLUMNS + tl.arange(0, COLUMNS)[None, :]
+    tl.store(partial + place, tl.sum(sums, axis=0), mask=channel < channels)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["batch_pairs"])
 def gate_forward(
-    projected, weight, bias, signal, batch_stride, row_stride, channels, rows, context,
-    WIDTH: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
+    projected, weight, bias, signal, batch_pairs, channels, length, context,
+    WIDTH: tl.constexpr, STRIDE: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    """The product of both halves of `projected` [B, rows, 2 channels] into `signal` [B, channels, rows - context]."""
-    length = rows - context
-    position = (tl.program_id(0) * ROWS + tl.arange(0, ROWS)).to(tl.int64)[:, None]
+    """The product of both halves of `projected` [B, context + length, 2 channels], into [B, channels, length]."""
+    rows = length + context
+    start = tl.program_id(0) * ROWS
+    local = tl.arange(0, ROWS)[:, None]
     channel = (tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS))[None, :]
     batch = tl.program_id(2).to(tl.int64)
     used = channel < channels
-    projected += batch * batch_stride
-    row = position + context
-    gate = _filtered(projected, weight, bias, row, rows, row_stride, channel, used, WIDTH)
+    projected += batch * (2 * batch_pairs)
+    gate = _filtered(projected, weight, bias, start + context, local, rows, channel, used, WIDTH, STRIDE)
     value = _filtered(
-        projected + channels, weight + channels * WIDTH, bias + channels, row, rows, row_stride, channel, used, WIDTH
-    )
+        projected + channels, weight + channels * WIDTH, bias + channels,
+        start + context, local, rows, channel, used, WIDTH, STRIDE,
+    )  # fmt: skip
+    position = start + local
     place = (batch * channels + channel) * length + position
     product = (gate * value).to(signal.dtype.element_ty)
     tl.store(signal + place, product, mask=used & (position < length))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["batch_pairs", "gradient_pairs"])
 def gate_backward(
     received, projected, weight, bias, gradient, partial,
-    received_batch, received_channel, received_position, batch_stride, row_stride, gradient_batch, gradient_row,
-    channels, rows, context, lead, share,
-    WIDTH: tl.constexpr, COLUMNS: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
+    received_batch, received_channel, received_position, batch_pairs, gradient_pairs, channels, length, context, share,
+    WIDTH: tl.constexpr, COLUMNS: tl.constexpr, STRIDE: tl.constexpr, GRADIENT_STRIDE: tl.constexpr,
+    ROWS: tl.constexpr, CHANNELS: tl.constexpr, WARPS: tl.constexpr,
 ):  # fmt: skip
-    """The gradient of `projected`, and of taps and biases one program's sums `partial` [programs, 2, channels, COLUMNS].
+    """The gradient of `projected`, and of taps and biases a program's sums `partial` [programs, 2 channels, COLUMNS].
 
-    A program takes `share` tiles; the first begins `lead` positions before the context's end.
+    A program takes `share` tiles.
     """
-    length = rows - context
+    rows = length + context
     first = tl.program_id(1) * CHANNELS
     channel = (first + tl.arange(0, CHANNELS))[None, :]
     batch = tl.program_id(2).to(tl.int64)
     used = channel < channels
     received += batch * received_batch
-    projected += batch * batch_stride
-    gradient += batch * gradient_batch
+    projected += batch * (2 * batch_pairs)
+    gradient += batch * (2 * gradient_pairs)
     value_source, value_weight, value_bias = projected + channels, weight + channels * WIDTH, bias + channels
-    column = tl.arange(0, COLUMNS)[None, :]
-    gate_sums = tl.zeros((CHANNELS, COLUMNS), tl.float32)
-    value_sums = tl.zeros((CHANNELS, COLUMNS), tl.float32)
+    column = tl.arange(0, COLUMNS)[None, None, :]
+    gate_sums = tl.zeros((WARPS, CHANNELS, COLUMNS), tl.float32)
+    value_sums = tl.zeros((WARPS, CHANNELS, COLUMNS), tl.float32)
+    local = tl.arange(0, ROWS)[:, None]
+    own = local <= ROWS - WIDTH  # the others are the next tile's
     for number in range(share):
-        start = (tl.program_id(0) * share + number) * ROWS - lead
-        position = (start + tl.arange(0, ROWS)).to(tl.int64)[:, None]
-        row = position + context
-        gate_gradient = tl.zeros((ROWS, CHANNELS), tl.float32)
-        value_gradient = tl.zeros((ROWS, CHANNELS), tl.float32)
-        for ahead in tl.static_range(WIDTH):
-            arrived = _received(
-                received, position + ahead, length, channel, received_channel, received_position, used
-            )
-            gate = _filtered(projected, weight, bias, row + ahead, rows, row_stride, channel, used, WIDTH)
-            value = _filtered(
-                value_source, value_weight, value_bias, row + ahead, rows, row_stride, channel, used, WIDTH
-            )
-            to_gate, to_value = arrived * value, arrived * gate
-            gate_gradient += _tap(weight, channel, WIDTH - 1 - ahead, used, WIDTH) * to_gate
-            value_gradient += _tap(value_weight, channel, WIDTH - 1 - ahead, used, WIDTH) * to_value
-            if ahead == 0:
-                gate_sums += _parameter_sums(
-                    to_gate, projected, row, rows, row_stride, channel, used, column, WIDTH
-                )
-                value_sums += _parameter_sums(
-                    to_value, value_source, row, rows, row_stride, channel, used, column, WIDTH
-                )
-        target = gradient + row * gradient_row + channel
-        inside = (row >= 0) & (row < rows) & used
+        start = (tl.program_id(0) * share + number) * (ROWS - WIDTH + 1)
+        target = gradient + start.to(tl.int64) * GRADIENT_STRIDE + (local * GRADIENT_STRIDE + channel)
+        inside = own & (start + local < rows) & used
+        position = start - context + local
+        arrived = _received(received, position, length, channel, received_channel, received_position, used)
+        value = _filtered(value_source, value_weight, value_bias, start, local, rows, channel, used, WIDTH, STRIDE)
+        to_gate = arrived * value
+        gate_gradient = _adjoint(to_gate, weight, channel, used, WIDTH, ROWS, CHANNELS)
         tl.store(target, gate_gradient.to(gradient.dtype.element_ty), mask=inside)
+        gate_sums += _parameter_sums(
+            tl.where(own, to_gate, 0.0), projected, start, local, rows, channel, used, column,
+            WIDTH, STRIDE, ROWS, CHANNELS, WARPS,
+        )  # fmt: skip
+        gate = _filtered(projected, weight, bias, start, local, rows, channel, used, WIDTH, STRIDE)
+        to_value = arrived * gate
+        value_gradient = _adjoint(to_value, value_weight, channel, used, WIDTH, ROWS, CHANNELS)
         tl.store(target + channels, value_gradient.to(gradient.dtype.element_ty), mask=inside)
+        value_sums += _parameter_sums(
+            tl.where(own, to_value, 0.0), value_source, start, local, rows, channel, used, column,
+            WIDTH, STRIDE, ROWS, CHANNELS, WARPS,
+        )  # fmt: skip
     program = batch * tl.num_programs(0) + tl.program_id(0)
     partial += program * (2 * channels * COLUMNS)
     _store_sums(partial, gate_sums, channels, first, COLUMNS, CHANNELS)
     _store_sums(partial + channels * COLUMNS, value_sums, channels, first, COLUMNS, CHANNELS)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["batch_pairs"])
 def finish_forward(
-    projected, weight, bias, value, output, batch_stride, row_stride,
-    value_batch, value_channel, value_position, channels, rows, context,
-    WIDTH: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
+    projected, weight, bias, value, output, batch_pairs, value_batch, value_channel, value_position,
+    channels, length, context,
+    WIDTH: tl.constexpr, STRIDE: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    """Filtered `projected` [B, rows, channels] times `value` into `output` [B, rows - context, channels]."""
-    length = rows - context
-    position = (tl.program_id(0) * ROWS + tl.arange(0, ROWS)).to(tl.int64)[:, None]
+    """Filtered `projected` [B, context + length, channels] times `value` into `output` [B, length, channels]."""
+    rows = length + context
+    start = tl.program_id(0) * ROWS
+    local = tl.arange(0, ROWS)[:, None]
     channel = (tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS))[None, :]
     batch = tl.program_id(2).to(tl.int64)
     used = channel < channels
-    gate = _filtered(
-        projected + batch * batch_stride, weight, bias, position + context, rows, row_stride, channel, used, WIDTH
-    )
-    arrived = _received(value + batch * value_batch, position, length, channel, value_channel, value_position, used)
+    projected += batch * (2 * batch_pairs)
+    gate = _filtered(projected, weight, bias, start + context, local, rows, channel, used, WIDTH, STRIDE)
+    position = start + local
+    value += batch * value_batch
+    arrived = _received(value, position, length, channel, value_channel, value_position, used)
     place = (batch * length + position) * channels + channel
     tl.store(output + place, (gate * arrived).to(output.dtype.element_ty), mask=used & (position < length))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["received_pairs", "batch_pairs", "gradient_pairs"])
 def finish_backward(
     received, projected, weight, bias, value, gradient, value_gradient, partial,
-    received_batch, received_row, batch_stride, row_stride, value_batch, value_channel, value_position,
-    gradient_batch, gradient_row, channels, rows, context, lead, share,
-    WIDTH: tl.constexpr, COLUMNS: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
+    received_pairs, batch_pairs, value_batch, value_channel, value_position, gradient_pairs,
+    channels, length, context, share,
+    WIDTH: tl.constexpr, COLUMNS: tl.constexpr, RECEIVED_STRIDE: tl.constexpr, STRIDE: tl.constexpr,
+    GRADIENT_STRIDE: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr, WARPS: tl.constexpr,
 ):  # fmt: skip
-    """The gradients of `projected`, of `value` [B, channels, rows - context], and sums as in `gate_backward`."""
-    length = rows - context
+    """The gradients of `projected`, of `value` into [B, channels, length], and sums as in `gate_backward`."""
+    rows = length + context
     first = tl.program_id(1) * CHANNELS
     channel = (first + tl.arange(0, CHANNELS))[None, :]
     batch = tl.program_id(2).to(tl.int64)
     used = channel < channels
-    received += batch * received_batch
-    projected += batch * batch_stride
+    received += batch * (2 * received_pairs)
+    projected += batch * (2 * batch_pairs)
     value += batch * value_batch
-    gradient += batch * gradient_batch
-    column = tl.arange(0, COLUMNS)[None, :]
-    sums = tl.zeros((CHANNELS, COLUMNS), tl.float32)
+    gradient += batch * (2 * gradient_pairs)
+    column = tl.arange(0, COLUMNS)[None, None, :]
+    sums = tl.zeros((WARPS, CHANNELS, COLUMNS), tl.float32)
+    local = tl.arange(0, ROWS)[:, None]
+    own = local <= ROWS - WIDTH  # the others are the next tile's
     for number in range(share):
-        start = (tl.program_id(0) * share + number) * ROWS - lead
-        position = (start + tl.arange(0, ROWS)).to(tl.int64)[:, None]
-        row = position + context
-        gate_gradient = tl.zeros((ROWS, CHANNELS), tl.float32)
-        for ahead in tl.static_range(WIDTH):
-            arrived = _shifted(received, position, ahead, length, received_row, channel, used)
-            factor = _received(value, position + ahead, length, channel, value_channel, value_position, used)
-            to_gate = arrived * factor
-            gate_gradient += _tap(weight, channel, WIDTH - 1 - ahead, used, WIDTH) * to_gate
-            if ahead == 0:
-                sums += _parameter_sums(to_gate, projected, row, rows, row_stride, channel, used, column, WIDTH)
-                gate = _filtered(projected, weight, bias, row, rows, row_stride, channel, used, WIDTH)
-                place = (batch * channels + channel) * length + position
-                inside = (position >= 0) & (position < length) & used
-                tl.store(value_gradient + place, (arrived * gate).to(value_gradient.dtype.element_ty), mask=inside)
-        target = gradient + row * gradient_row + channel
-        inside = (row >= 0) & (row < rows) & used
-        tl.store(target, gate_gradient.to(gradient.dtype.element_ty), mask=inside)
+        start = (tl.program_id(0) * share + number) * (ROWS - WIDTH + 1)
+        position = start - context + local
+        arrived = _shifted(received, start - context, local, length, channel, used, RECEIVED_STRIDE)
+        gate = _filtered(projected, weight, bias, start, local, rows, channel, used, WIDTH, STRIDE)
+        place = (batch * channels + channel) * length + position
+        inside = own & (position >= 0) & (position < length) & used
+        tl.store(value_gradient + place, (arrived * gate).to(value_gradient.dtype.element_ty), mask=inside)
+        to_gate = arrived * _received(value, position, length, channel, value_channel, value_position, used)
+        gate_gradient = _adjoint(to_gate, weight, channel, used, WIDTH, ROWS, CHANNELS)
+        target = gradient + start.to(tl.int64) * GRADIENT_STRIDE + (local * GRADIENT_STRIDE + channel)
+        tl.store(target, gate_gradient.to(gradient.dtype.element_ty), mask=own & (start + local < rows) & used)
+        sums += _parameter_sums(
+            tl.where(own, to_gate, 0.0), projected, start, local, rows, channel, used, column,
+            WIDTH, STRIDE, ROWS, CHANNELS, WARPS,
+        )  # fmt: skip
     program = batch * tl.num_programs(0) + tl.program_id(0)
     _store_sums(partial + program * (channels * COLUMNS), sums, channels, first, COLUMNS, CHANNELS)
