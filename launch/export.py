@@ -60,7 +60,15 @@ def write_huggingface(model: TrainedModel, arguments: argparse.Namespace) -> Non
     output: Path = arguments.output
     for difference in public_code_differences(model.config):
         print(f"warning: the published remote code would disagree with this export: {difference}", file=sys.stderr)
-    export_huggingface(model.parameters, model.tables, model.config, output, model.card, overwrite=arguments.overwrite)
+    export_huggingface(
+        model.parameters,
+        model.tables,
+        model.config,
+        output,
+        model.card,
+        head=model.head,
+        overwrite=arguments.overwrite,
+    )
     size = (output / "model.safetensors").stat().st_size
     print(f"wrote {output}: model.safetensors of {size:,} bytes, config, tokenizer, code and model card")
     print(f'open it: AutoModelForCausalLM.from_pretrained("{output}", trust_remote_code=True)')

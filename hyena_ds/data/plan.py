@@ -35,7 +35,7 @@ class StepPlan:
             sizes = ", ".join(f"{size:,}" for size in _divisors(self.samples))
             raise InputError(
                 f"{self.samples:,} samples a step of {self.length:,} bases cannot be shared by data-parallel size "
-                f"{self.data_parallel_size:,}; use one of {sizes}, or change batch.tokens_per_step"
+                f"{self.data_parallel_size:,}; use one of {sizes}, or change the batch section"
             )
 
     @property

@@ -48,7 +48,7 @@ def save_checkpoint(
         raise failure or StorageError("rank 0 could not write the checkpoint; see its message")
 
 
-def load_parameters(model: nn.Module, checkpoint: Checkpoint, place: Path) -> None:
+def load_parameters(model: nn.Module, checkpoint: Checkpoint, place: Path | str) -> None:
     """Set a model's parameters and tables before its engine is made.
 
     Raises InputError where the checkpoint is another model's.

@@ -5,17 +5,19 @@ from typing import Literal
 from pydantic import Field
 
 from hyena_ds.config.section import Section
+from hyena_ds.ops.long_convolution import ConvolutionBackend
 
 
 class EngineConfig(Section):
     """How a step is computed; none of it changes what is computed, but for the rounding of `precision`.
 
-    `zero_stage` shards nothing (0), optimizer state (1), gradients too (2), parameters too (3). `precision` `auto` is
-    bf16 on a GPU and fp32 on a CPU; parameters, gradients, reductions and the filter stay fp32 in bf16 as well.
+    `zero_stage` shards nothing (0), optimizer state (1), gradients too (2), parameters too (3). `precision` `auto`
+    is bf16 on a GPU and fp32 on a CPU; parameters, gradients, reductions and the filter stay fp32 in bf16 as well.
     `activation_checkpointing` names what is recomputed in the backward pass: it trades time for memory; `offload`
     keeps the input of each mixer in the host's memory, where that is recomputed. What is recomputed goes over
-    `tile_tokens` tokens at a time. Parameters of at most `parameter_persistence_threshold` elements are not sharded at
-    stage 3.
+    `tile_tokens` tokens at a time. `convolution` is the long convolution's backend: `fast` keeps 16-bit spectra,
+    `exact` and `torch` compute as fp32 does, `auto` is `fast` in bf16 on a GPU. Parameters of at most
+    `parameter_persistence_threshold` elements are not sharded at stage 3.
     """
 
     zero_stage: Literal[0, 1, 2, 3] = 1
@@ -23,7 +25,12 @@ class EngineConfig(Section):
     activation_checkpointing: Literal["none", "mixer", "mlp", "block"] = "none"
     offload: bool = False
     tile_tokens: int = Field(default=65_536, gt=0)
+    convolution: ConvolutionBackend = "auto"
     parameter_persistence_threshold: int = Field(default=100_000, ge=0)
+
+    def computes_in_bf16(self, device_type: str) -> bool:
+        """What `precision` means on a device."""
+        return self.precision == "bf16" or (self.precision == "auto" and device_type == "cuda")
 
 
 class OptimizerConfig(Section):

@@ -58,7 +58,7 @@ class TrainingEngine:
         whole_modules: Sequence[type[nn.Module]] = (),
     ) -> None:
         self.device, self.zero_stage = device, engine.zero_stage
-        self.bf16 = engine.precision == "bf16" or (engine.precision == "auto" and device.type == "cuda")
+        self.bf16 = engine.computes_in_bf16(device.type)
         self._optimizer_config, self._total_steps = optimizer, total_steps
         self.parameters = dict(model.named_parameters())
         count = sum(parameter.numel() for parameter in model.parameters())

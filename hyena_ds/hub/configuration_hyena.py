@@ -6,10 +6,10 @@ from transformers import PretrainedConfig
 
 
 class HyenaConfig(PretrainedConfig):
-    """The public HyenaDNA config, and `filter_shift`, `bidirectional` and `resid_dropout` of hyena_ds.
+    """The public HyenaDNA config, and `filter_shift`, `bidirectional`, `resid_dropout`, `sequence_decoder` of hyena_ds.
 
     Keys and defaults are those of the published class; `max_seq_len` is the longest input in tokens, and the implicit
-    filter depends on it.
+    filter depends on it. `sequence_decoder` says what the classes with a `score` layer read of the hidden states.
     """
 
     model_type = "hyenadna"
@@ -40,6 +40,7 @@ class HyenaConfig(PretrainedConfig):
         pad_vocab_size_multiple: int = 8,
         pad_token_id: int = 4,
         tie_word_embeddings: bool = False,
+        sequence_decoder: dict[str, Any] | None = None,
         **others: Any,
     ) -> None:
         self.vocab_size = vocab_size
@@ -64,4 +65,5 @@ class HyenaConfig(PretrainedConfig):
         self.layer_norm_epsilon = layer_norm_epsilon
         self.initializer_range = initializer_range
         self.pad_vocab_size_multiple = pad_vocab_size_multiple
+        self.sequence_decoder = sequence_decoder
         super().__init__(pad_token_id=pad_token_id, tie_word_embeddings=tie_word_embeddings, **others)

@@ -19,6 +19,7 @@ from hyena_ds.hub.modeling_source import CONFIGURATION_SOURCE, TOKENIZATION_SOUR
 from hyena_ds.hub.output_directory import new_directory
 from hyena_ds.hub.public_config import CONFIG_NAME, huggingface_config, original_config
 from hyena_ds.hub.tables import computed_tables, tensor_shapes
+from hyena_ds.hub.task_head import TaskHead
 from hyena_ds.hub.tokenizer_files import generation_config, special_tokens_map, tokenizer_config
 from hyena_ds.model.config import ModelConfig
 
@@ -32,6 +33,7 @@ def export_huggingface(
     output: Path,
     card: ModelCard | None = None,
     *,
+    head: TaskHead | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write a directory that AutoModel, AutoModelForCausalLM, ... and AutoTokenizer open offline.
@@ -42,6 +44,7 @@ def export_huggingface(
         config: the model's shape.
         output: the directory, complete or absent whenever the process ends.
         card: what the model card tells of the run.
+        head: a task's, with which AutoModelForSequenceClassification (or ...TokenClassification) opens the directory.
         overwrite: replace an existing `output`.
 
     Raises InputError for an existing `output`, an order above 2, or tensors that are not the config's.
@@ -50,9 +53,9 @@ def export_huggingface(
         raise InputError(
             f"order={config.order} is not publicly exportable above {PUBLIC_ORDER}; the checkpoint keeps it"
         )
-    state = to_huggingface(_whole_state(parameters, tables, config))
+    state = to_huggingface(_whole_state(parameters, tables, config)) | (head.tensors if head else {})
     documents = {
-        CONFIG_NAME: _json(huggingface_config(config, output.name)),
+        CONFIG_NAME: _json(huggingface_config(config, output.name) | (head.config_values() if head else {})),
         "generation_config.json": _json(generation_config()),
         "tokenizer_config.json": _json(tokenizer_config(config.l_max)),
         "special_tokens_map.json": _json(special_tokens_map()),

@@ -9,11 +9,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import GenerationMixin, PreTrainedModel
-from transformers.modeling_outputs import BaseModelOutput, CausalLMOutput, SequenceClassifierOutput
+from transformers.modeling_outputs import (
+    BaseModelOutput,
+    CausalLMOutput,
+    SequenceClassifierOutput,
+    TokenClassifierOutput,
+)
 
 from hyena_ds.hub.configuration_hyena import HyenaConfig
 from hyena_ds.model.block import Block
 from hyena_ds.model.config import ModelConfig
+from hyena_ds.model.decoder import (
+    SPECIAL_TOKEN_IDS,
+    DecoderConfig,
+    DecoderHead,
+    counted_positions,
+    pooled,
+    position_weights,
+)
 from hyena_ds.model.filter import ExponentialModulation, HyenaFilter, PositionalFeatures, Sine
 from hyena_ds.model.language_model import EMBEDDING_ROWS, HyenaBackbone
 
@@ -41,6 +54,14 @@ def model_config(config: HyenaConfig) -> ModelConfig:
         layer_norm_epsilon=config.layer_norm_epsilon,
         initializer_range=config.initializer_range,
     )
+
+
+def decoder_config(config: HyenaConfig) -> DecoderConfig:
+    """How a `score` layer reads the hidden states; the published class takes the last real token, whichever it is."""
+    if config.sequence_decoder is None:
+        return DecoderConfig(mode="last", special_tokens=tuple(SPECIAL_TOKEN_IDS), bias=False)
+    lists = {name: tuple(config.sequence_decoder[name]) for name in ("special_tokens", "widths")}
+    return DecoderConfig(**config.sequence_decoder | lists)
 
 
 def frequency_copies(config: HyenaConfig, prefix: str) -> dict[str, str]:
@@ -202,14 +223,15 @@ class HyenaDNAForCausalLM(HyenaDNAPreTrainedModel, GenerationMixin):
         return result if return_dict is not False else result.to_tuple()
 
 
-class HyenaDNAForSequenceClassification(HyenaDNAPreTrainedModel):
-    """A linear score of the last real token, which has seen the whole sequence."""
+class HyenaDNAForClassification(HyenaDNAPreTrainedModel):
+    """The backbone and a `score` head, as `config.sequence_decoder` says; by default it scores the last real token."""
 
     def __init__(self, config: HyenaConfig, **others: Any) -> None:
         super().__init__(config, **others)
         self.num_labels = int(config.num_labels or 1)
+        self.decoder = decoder_config(config)
         self.hyena = HyenaDNAModel(config)
-        self.score = nn.Linear(config.d_model, self.num_labels, bias=False)
+        self.score = DecoderHead(self.decoder, config.d_model, self.num_labels)
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Embedding:
@@ -217,6 +239,17 @@ class HyenaDNAForSequenceClassification(HyenaDNAPreTrainedModel):
 
     def set_input_embeddings(self, value: nn.Embedding) -> None:
         self.hyena.set_input_embeddings(value)
+
+    def _counted(self, hidden: Tensor, input_ids: Tensor | None, attention_mask: Tensor | None) -> Tensor:
+        """The positions [B, L] that the decoder may look at; without token ids none is known to be special."""
+        if input_ids is None:
+            input_ids = torch.full(hidden.shape[:2], -1, device=hidden.device)
+        real = input_ids != self.config.pad_token_id if attention_mask is None else attention_mask
+        return counted_positions(input_ids, real, self.decoder.special_tokens)
+
+
+class HyenaDNAForSequenceClassification(HyenaDNAForClassification):
+    """One output a sequence: classes, several labels, or values (`config.problem_type`)."""
 
     def forward(
         self,
@@ -235,10 +268,8 @@ class HyenaDNAForSequenceClassification(HyenaDNAPreTrainedModel):
         """
         output = self.hyena(input_ids, attention_mask, inputs_embeds, output_hidden_states, return_dict=True)
         hidden = output.last_hidden_state
-        real = attention_mask
-        if real is None and input_ids is not None:
-            real = input_ids != self.config.pad_token_id
-        logits = self.score(hidden[torch.arange(hidden.shape[0], device=hidden.device), last_real(real, hidden)])
+        counted = self._counted(hidden, input_ids, attention_mask)
+        logits = self.score(pooled(hidden, position_weights(counted, self.decoder.mode)))
         loss = None if labels is None else self._loss(logits, labels.to(logits.device))
         result = SequenceClassifierOutput(loss=loss, logits=logits, hidden_states=output.hidden_states)
         return result if return_dict is not False else result.to_tuple()
@@ -261,10 +292,24 @@ class HyenaDNAForSequenceClassification(HyenaDNAPreTrainedModel):
         return "multi_label_classification" if labels.is_floating_point() else "single_label_classification"
 
 
-def last_real(real: Tensor | None, hidden: Tensor) -> Tensor:
-    """The position [B] of the last real token of each row of hidden [B, L, D]; `real` is nonzero there."""
-    length = hidden.shape[1]
-    if real is None:
-        return torch.full((hidden.shape[0],), length - 1, device=hidden.device)
-    position = torch.arange(length, device=hidden.device)
-    return (position * (real != 0)).argmax(dim=-1)
+class HyenaDNAForTokenClassification(HyenaDNAForClassification):
+    """One class a position."""
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> TokenClassifierOutput | tuple[Any, ...]:
+        """Scores [B, L, num_labels]; `labels` are classes [B, L], of which -100 is ignored."""
+        output = self.hyena(input_ids, attention_mask, inputs_embeds, output_hidden_states, return_dict=True)
+        logits = self.score(output.last_hidden_state)
+        loss = None
+        if labels is not None:
+            targets = labels.flatten().to(logits.device)
+            loss = functional.cross_entropy(logits.flatten(0, 1).float(), targets, ignore_index=IGNORED_LABEL)
+        result = TokenClassifierOutput(loss=loss, logits=logits, hidden_states=output.hidden_states)
+        return result if return_dict is not False else result.to_tuple()

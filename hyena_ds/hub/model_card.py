@@ -22,7 +22,8 @@ class ModelCard:
     """What a run tells of itself; what is None or empty is said to be unknown.
 
     `perplexity` and `bits_per_base` are those of the last validation, `windows` its number of windows of
-    `window_length` bases; `run_config` is the run's resolved YAML; `imported_from` names weights from outside.
+    `window_length` bases; `run_config` is the run's resolved YAML; `imported_from` names weights from outside; `task`
+    tells what a fine-tuned model's head was trained for.
     """
 
     sources: tuple[DataSource, ...] = ()
@@ -34,6 +35,7 @@ class ModelCard:
     window_length: int | None = None
     run_config: str = ""
     imported_from: str | None = None
+    task: str = ""
     licence: str = "apache-2.0"
 
 
@@ -161,6 +163,11 @@ def render_card(card: ModelCard, config: ModelConfig, name: str) -> str:
 
 
 def _origin(card: ModelCard) -> str:
+    if card.task:
+        return (
+            f"It was fine-tuned by hyena_ds for {card.task}; `AutoModelForSequenceClassification` (or "
+            "`AutoModelForTokenClassification`, for one class a base) opens it with its head."
+        )
     if card.imported_from:
         trained = ", trained further" if card.steps else ""
         return f"Its weights were imported from `{card.imported_from}`{trained} and exported by hyena_ds."

@@ -30,6 +30,7 @@ MODEL_SOURCES = tuple(
         "model/operator.py",
         "model/block.py",
         "model/language_model.py",
+        "model/decoder.py",
         "hub/huggingface_model.py",
     )
 )

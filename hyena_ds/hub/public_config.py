@@ -40,7 +40,7 @@ _HUGGINGFACE_DEFAULTS: dict[str, Any] = {
     "use_bias": True,
     "hyena_filter_dropout": 0.0,
 }
-_CLASSES = {
+AUTO_CLASSES = {
     "AutoConfig": "configuration_hyena.HyenaConfig",
     "AutoModel": "modeling_hyena.HyenaDNAModel",
     "AutoModelForCausalLM": "modeling_hyena.HyenaDNAForCausalLM",
@@ -194,7 +194,7 @@ def huggingface_config(config: ModelConfig, name: str) -> dict[str, Any]:
         "_name_or_path": name,
         "activation_freq": _plain(config.activation_freq),
         "architectures": ["HyenaDNAForCausalLM"],
-        "auto_map": _CLASSES,
+        "auto_map": AUTO_CLASSES,
         "d_inner": config.inner_width,
         "d_model": config.d_model,
         "emb_dim": config.emb_dim,

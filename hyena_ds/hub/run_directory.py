@@ -24,20 +24,24 @@ from hyena_ds.hub.import_weights import ImportedModel
 from hyena_ds.hub.model_card import DataSource, ModelCard
 from hyena_ds.hub.output_directory import new_directory
 from hyena_ds.hub.public_config import build_model_config
+from hyena_ds.hub.task_head import TaskHead, head_of_run, head_tensors
 from hyena_ds.model.config import ModelConfig
 from hyena_ds.model.parameters import is_table
 
 CHECKPOINTS_NAME = "checkpoints"
+BEST_NAME = "best"  # the best scored state of a fine-tuning run
 METRICS_NAME = "metrics.jsonl"
 ORIGIN_NAME = "imported.json"
 DECODER_NAME = "decoder.safetensors"
+NO_SOURCES = "the run's data directory is not here, so the model card cannot name the training data"
 
 
 @dataclass(frozen=True)
 class TrainedModel:
     """A checkpoint ready for export: see `export_huggingface` for the first three.
 
-    `path` is the checkpoint's directory; `notes` say which newer ones were passed over and what is not known.
+    `path` is the checkpoint's directory; `notes` say which newer ones were passed over and what is not known; `head` is
+    that of a fine-tuned model.
     """
 
     parameters: dict[str, Tensor]
@@ -46,6 +50,7 @@ class TrainedModel:
     card: ModelCard
     path: Path
     notes: tuple[str, ...]
+    head: TaskHead | None = None
 
 
 def write_imported_run(imported: ImportedModel, output: Path) -> None:
@@ -66,7 +71,7 @@ def write_imported_run(imported: ImportedModel, output: Path) -> None:
 
 
 def read_trained_model(path: Path) -> TrainedModel:
-    """The newest good checkpoint of a run directory, or the one at `path`.
+    """The best state of a fine-tuning run, else the newest good checkpoint of a run directory, or the one at `path`.
 
     Raises InputError where there is none, or where it does not hold what its manifest says.
     """
@@ -78,27 +83,32 @@ def read_trained_model(path: Path) -> TrainedModel:
         raise InputError(f"{place} has no model section; is {chosen} a checkpoint of this project?")
     run_directory = chosen.parent.parent
     card = _card(checkpoint, values, run_directory)
-    if not card.sources and card.imported_from is None:
-        notes = [*notes, "the run's data directory is not here, so the model card cannot name the training data"]
+    if not card.sources and card.imported_from is None and not card.task:
+        notes = [*notes, NO_SOURCES]
+    head = head_tensors(checkpoint.parameters)
+    model = checkpoint.parameters.keys() - head.keys()
     return TrainedModel(
-        parameters={name: tensor for name, tensor in checkpoint.parameters.items() if not is_table(name)},
+        parameters={name: checkpoint.parameters[name] for name in sorted(model) if not is_table(name)},
         tables={name: tensor for name, tensor in checkpoint.parameters.items() if is_table(name)},
         config=build_model_config(f"{place}: model", values["model"]),
         card=card,
         path=chosen,
         notes=tuple(notes),
+        head=head_of_run(head, values),
     )
 
 
 def _find_checkpoint(path: Path) -> tuple[Path, list[str]]:
     if not path.is_dir():
         raise InputError(f"no run or checkpoint directory at {path}")
-    if (path / CHECKPOINTS_NAME).is_dir():
-        path = path / CHECKPOINTS_NAME
+    for name in (BEST_NAME, CHECKPOINTS_NAME):
+        if (path / name).is_dir():
+            path = path / name
+            break
     found, passed_over = newest_checkpoint(path)
     if found is not None:
         return found, passed_over
-    if (path / CONFIG_NAME).is_file() and path.name != CHECKPOINTS_NAME:
+    if (path / CONFIG_NAME).is_file() and path.name not in (BEST_NAME, CHECKPOINTS_NAME):
         return path, []
     raise InputError(f"{path} holds no checkpoint; give a run directory such as runs/demo after its first checkpoint")
 
@@ -115,7 +125,13 @@ def _card(checkpoint: Checkpoint, values: dict[str, Any], run_directory: Path) -
         window_length=_window_length(values),
         run_config=checkpoint.config if checkpoint.step else "",
         imported_from=_origin(run_directory),
+        task=_task(values),
     )
+
+
+def _task(values: dict[str, Any]) -> str:
+    task = values.get("task")
+    return f"the task {task['name']} ({task['kind']}: {', '.join(task['classes'] or ())})" if task else ""
 
 
 def _last_validation(path: Path, step: int) -> dict[str, Any]:

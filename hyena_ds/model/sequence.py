@@ -23,6 +23,9 @@ class SequencePart(Protocol):
     def to_sequence(self, value: Tensor) -> Callable[[], Tensor]:
         """Send whole channels [B, c, L], receive the slice of every rank's: [B, P, c, L/P]."""
 
+    def summed(self, value: Tensor) -> Tensor:
+        """The sum of every rank's `value`, on each of them."""
+
 
 class WholeSequence:
     """The only part: nothing travels."""
@@ -37,6 +40,9 @@ class WholeSequence:
 
     def to_sequence(self, value: Tensor) -> Callable[[], Tensor]:
         return lambda: value[:, None]
+
+    def summed(self, value: Tensor) -> Tensor:
+        return value
 
 
 def own_positions(sequence: SequencePart, value: Tensor) -> Tensor:

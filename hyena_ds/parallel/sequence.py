@@ -45,6 +45,16 @@ class SequenceGroup:
         arrived = self._exchange(by_rank.permute(2, 0, 1, 3))
         return lambda: arrived().transpose(0, 1)
 
+    def summed(self, value: Tensor) -> Tensor:
+        total: Tensor = _Sum.apply(value, self)
+        return total
+
+    def all_reduced(self, value: Tensor) -> Tensor:
+        """The sum over the ranks of the group, outside autograd."""
+        total = value.clone(memory_format=torch.contiguous_format)
+        torch.distributed.all_reduce(total, group=self._group)
+        return total
+
     def _exchange(self, by_rank: Tensor) -> Callable[[], Tensor]:
         """Send [P, ...] to the ranks, receive theirs in their order."""
         sent = by_rank.contiguous()
@@ -62,6 +72,19 @@ class SequenceGroup:
         edges = [torch.empty_like(edge) for _ in range(self.size)]
         torch.distributed.all_gather(edges, edge.contiguous(), group=self._group)
         return edges
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over the ranks of a group; each rank's value bears on every rank's loss."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, group: SequenceGroup) -> Tensor:
+        ctx.group = group
+        return group.all_reduced(value)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return ctx.group.all_reduced(gradients[0]), None
 
 
 class _Halo(torch.autograd.Function):

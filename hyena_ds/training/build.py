@@ -1,6 +1,7 @@
 """The model and the engine of a run, made from its config."""
 
 import torch
+from torch import nn
 
 from hyena_ds.engine.engine import TrainingEngine
 from hyena_ds.model.block import Block
@@ -10,7 +11,7 @@ from hyena_ds.model.parameters import is_filter_parameter
 from hyena_ds.model.sequence import SequencePart, WholeSequence
 from hyena_ds.parallel.dimensions import ParallelDimensions
 from hyena_ds.parallel.sequence import SequenceGroup
-from hyena_ds.training.config import RunConfig
+from hyena_ds.training.config import RunConfig, TrainingConfig
 
 
 def sequence_part(dimensions: ParallelDimensions, rank: int) -> SequencePart:
@@ -18,22 +19,25 @@ def sequence_part(dimensions: ParallelDimensions, rank: int) -> SequencePart:
     return WholeSequence() if dimensions.sequence_parallel_size == 1 else SequenceGroup(dimensions, rank)
 
 
-def build_model(config: RunConfig, sequence: SequencePart, *, share_tables: bool = True) -> HyenaLanguageModel:
-    """The model with the weights that its seed gives, on the CPU."""
+def execution_of(config: TrainingConfig, sequence: SequencePart) -> Execution:
+    """How the config's engine section computes a model on this rank's part of each sequence."""
     engine = config.engine
-    execution = Execution(
+    return Execution(
         activation_checkpointing=engine.activation_checkpointing,
         offload=engine.offload,
         tile_tokens=engine.tile_tokens,
+        convolution=engine.convolution,
         sequence=sequence,
     )
+
+
+def build_model(config: RunConfig, sequence: SequencePart, *, share_tables: bool = True) -> HyenaLanguageModel:
+    """The model with the weights that its seed gives, on the CPU."""
     torch.manual_seed(config.seed)
-    return HyenaLanguageModel(config.model, execution, share_tables=share_tables)
+    return HyenaLanguageModel(config.model, execution_of(config, sequence), share_tables=share_tables)
 
 
-def build_engine(
-    model: HyenaLanguageModel, config: RunConfig, total_steps: int, device: torch.device
-) -> TrainingEngine:
+def build_engine(model: nn.Module, config: TrainingConfig, total_steps: int, device: torch.device) -> TrainingEngine:
     """The engine that trains `model`."""
     return TrainingEngine(
         model,

@@ -1,12 +1,10 @@
-"""All checks of a run that need no step: its stages, its shards, its ranks."""
+"""All checks of a pretraining run that need no step: its stages, its shards, its ranks."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from hyena_ds.data.plan import StepPlan
 from hyena_ds.data.shards import ShardReader
 from hyena_ds.data.stream import SampleStream, open_stream
 from hyena_ds.errors import InputError
@@ -16,27 +14,17 @@ from hyena_ds.model.parameters import count_parameters
 from hyena_ds.parallel.dimensions import ParallelDimensions
 from hyena_ds.parallel.environment import ProcessEnvironment
 from hyena_ds.training.config import RunConfig
-from hyena_ds.training.stages import Schedule, Stage, plan_stages
+from hyena_ds.training.plan import PlannedRun, check_run_directory
+from hyena_ds.training.stages import Stage, plan_stages
 
 
 @dataclass(frozen=True)
-class CheckedRun:
-    """A run that can start: what its config means on this many processes and these shards."""
+class CheckedRun(PlannedRun):
+    """A pretraining run that can start: what its config means on this many processes and these shards."""
 
     config: RunConfig
-    environment: ProcessEnvironment
-    dimensions: ParallelDimensions
-    schedule: Schedule
     index: ShardIndex
     shards: ShardReader
-
-    @property
-    def directory(self) -> Path:
-        return Path(self.config.run_directory)
-
-    def step_plan(self, stage: Stage) -> StepPlan:
-        """How the samples of this stage's steps are shared by ranks and micro-batches."""
-        return stage.plan(self.dimensions.data_parallel_size)
 
     def stream(self, stage: Stage) -> SampleStream:
         """The training windows of this stage in their order."""
@@ -71,18 +59,9 @@ def dimensions_of(config: RunConfig, world_size: int, ranks_per_node: int) -> Pa
     return dimensions
 
 
-def _check_run_directory(directory: Path) -> None:
-    """Raises InputError where nothing can be written under `directory`; makes nothing."""
-    existing = next(place for place in (directory, *directory.absolute().parents) if place.exists())
-    if not existing.is_dir():
-        raise InputError(f"run_directory={directory}: {existing} is a file; name another directory")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise InputError(f"run_directory={directory}: {existing} cannot be written; name another directory")
-
-
 def check_run(config: RunConfig, environment: ProcessEnvironment) -> CheckedRun:
     """Raises InputError at the first thing that would stop the run later."""
-    _check_run_directory(Path(config.run_directory))
+    check_run_directory(Path(config.run_directory))
     directory = Path(config.data.directory)
     index = read_index(directory)
     checked = CheckedRun(

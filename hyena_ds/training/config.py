@@ -1,4 +1,4 @@
-"""The config of a whole pretraining run, made of its components' sections."""
+"""The config of a whole run, made of its components' sections."""
 
 from pydantic import Field, model_validator
 
@@ -13,21 +13,26 @@ from hyena_ds.training.stages import BatchConfig, StageConfig
 from hyena_ds.training.validation import ValidationConfig
 
 
-class RunConfig(Section):
-    """One YAML file is one run; `configs/` holds one for each published model."""
+class TrainingConfig(Section):
+    """What every run has, whatever it learns."""
 
     run_directory: str
     seed: int = Field(2222, ge=0, lt=2**63)
-    model: ModelConfig
-    data: DataConfig
-    batch: BatchConfig
-    stages: tuple[StageConfig, ...] = Field(min_length=1)
     parallel: ParallelConfig = ParallelConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     engine: EngineConfig = EngineConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
-    validation: ValidationConfig = ValidationConfig()
     logging: LoggingConfig = LoggingConfig()
+
+
+class RunConfig(TrainingConfig):
+    """One YAML file is one pretraining run; `configs/` holds one for each published model."""
+
+    model: ModelConfig
+    data: DataConfig
+    batch: BatchConfig
+    stages: tuple[StageConfig, ...] = Field(min_length=1)
+    validation: ValidationConfig = ValidationConfig()
 
     @model_validator(mode="after")
     def _lengths_fit(self) -> "RunConfig":

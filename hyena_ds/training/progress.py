@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 
 class Progress:
-    """Steps done, loss, perplexity, tokens a second and time left, shown by rank 0 alone."""
+    """Steps done, loss, tokens a second and time left, shown by rank 0 alone."""
 
     def __init__(self, *, shown: bool, total_steps: int, first_step: int, every_steps: int) -> None:
         self._shown = shown
@@ -32,7 +32,9 @@ class Progress:
             return
         step = values["step"]
         speed = f"{values['tokens_per_second'] / 1e6:.3g} M tokens/s"
-        losses = f"loss {values['loss']:.4f}, perplexity {values['perplexity']:.3f}"
+        losses = f"loss {values['loss']:.4f}"
+        if "perplexity" in values:
+            losses += f", perplexity {values['perplexity']:.3f}"
         summary = f"length {values['length']:,}, {losses}, {speed}"
         if self._bar is not None:
             self._bar.set_postfix_str(summary)

@@ -1,61 +1,66 @@
-"""A run in progress: its directory, engine and counters, and what is due at each step."""
+"""A run in progress, whatever it learns: its directory, engine and counters, and what is due at each step."""
 
 import json
 import time
-from collections.abc import Iterator
-from dataclasses import asdict
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from hyena_ds.config.load import dump_config, read_yaml_text
-from hyena_ds.data.batch import BatchReader, WindowReader
-from hyena_ds.data.loader import StepLoader
-from hyena_ds.data.windows import validation_windows
-from hyena_ds.engine.checkpoint import load_optimizer, load_parameters, save_checkpoint
-from hyena_ds.engine.checkpoint_store import Checkpoint, newest_checkpoint, read_checkpoint
+from hyena_ds.config.load import dump_config
+from hyena_ds.engine.checkpoint import save_checkpoint
+from hyena_ds.engine.checkpoint_store import newest_checkpoint
 from hyena_ds.engine.distributed import sum_over_ranks
 from hyena_ds.engine.engine import TrainingEngine
 from hyena_ds.errors import DivergenceError, InputError
-from hyena_ds.model.config import ModelConfig
-from hyena_ds.model.parameters import carried_tables, is_table
 from hyena_ds.model.sequence import SequencePart
 from hyena_ds.parallel.heartbeat import Heartbeat
-from hyena_ds.training.build import build_engine, build_model, sequence_part
-from hyena_ds.training.check import CheckedRun
-from hyena_ds.training.config import RunConfig
 from hyena_ds.training.lock import lock_directory
 from hyena_ds.training.metrics import MetricsWriter
+from hyena_ds.training.plan import PlannedRun
 from hyena_ds.training.progress import Progress
+from hyena_ds.training.resume import CHECKPOINTS_NAME
 from hyena_ds.training.stages import Stage
-from hyena_ds.training.validation import report, score_windows
 
 CONFIG_NAME = "config.yaml"
-CHECKPOINTS_NAME = "checkpoints"
 STOP_MARKER = "stopped.json"
-# Model settings that may change in the middle of a run.
-TRAINING_ONLY = ("embed_dropout", "resid_dropout", "hyena_dropout", "initializer_range")
 
 
-class Run:
-    """Owns what changes while a run goes on; rank 0 alone writes to its directory."""
+class StepData(Protocol):
+    """One rank's part of a step: `valid` counts its targets in the loss, `tokens` its bases."""
+
+    @property
+    def valid(self) -> int: ...
+
+    @property
+    def tokens(self) -> int: ...
+
+
+class Run(ABC):
+    """Owns what changes while a run goes on; rank 0 alone writes to its directory.
+
+    A kind of run says what it learns: its batches, its loss, and how it is validated. `fixed` are tensors that travel
+    with the parameters and are not trained.
+    """
 
     def __init__(
         self,
-        checked: CheckedRun,
+        planned: PlannedRun,
         engine: TrainingEngine,
         sequence: SequencePart,
         heartbeat: Heartbeat,
         *,
         step: int,
         progress: dict[str, Any],
-        tables: dict[str, Tensor],
+        fixed: dict[str, Tensor],
     ) -> None:
-        self.checked, self.engine, self.sequence, self.heartbeat = checked, engine, sequence, heartbeat
-        self.config, self.environment, self.schedule = checked.config, checked.environment, checked.schedule
-        self.step, self.tokens, self._tables = step, progress.get("tokens", 0), tables
+        self.planned, self.engine, self.sequence, self.heartbeat = planned, engine, sequence, heartbeat
+        self.environment, self.schedule = planned.environment, planned.schedule
+        self.step, self.tokens, self.fixed = step, progress.get("tokens", 0), fixed
         self.skipped_steps, self._skipped_in_a_row = progress.get("skipped_steps", 0), 0
         self._saved_step = step
         self._started, self._first_step = time.perf_counter(), step
@@ -64,48 +69,82 @@ class Run:
             shown=is_main,
             total_steps=self.schedule.total_steps,
             first_step=step,
-            every_steps=self.config.logging.every_steps,
+            every_steps=planned.config.logging.every_steps,
         )
         self._metrics: MetricsWriter | None = None
         self._lock: TextIO | None = None
         if is_main:
             try:
-                self._open_directory(checked.directory)
+                self._open_directory(planned.directory)
             except InputError as error:
                 error.rank = 0 if self.environment.world_size > 1 else None
                 raise
 
     def _open_directory(self, directory: Path) -> None:
+        config = self.planned.config
         self._lock = lock_directory(directory)
         (directory / STOP_MARKER).unlink(missing_ok=True)
-        (directory / CONFIG_NAME).write_text(dump_config(self.config), encoding="utf-8")
-        values = self.config.model_dump(mode="json")
-        self._metrics = MetricsWriter(directory, self.config.logging, values, self.step)
+        (directory / CONFIG_NAME).write_text(dump_config(config), encoding="utf-8")
+        self._metrics = MetricsWriter(directory, config.logging, config.model_dump(mode="json"), self.step)
+
+    @abstractmethod
+    def load(self, stage: Stage, done: int) -> AbstractContextManager[Iterable[Any]]:
+        """The steps of `stage` after the first `done`, each a StepData, read ahead."""
+
+    @abstractmethod
+    def micro_batches(self, batch: Any) -> Sequence[Any]:
+        """What `loss` takes, one after the other, of one of the steps that `load` gives."""
+
+    @abstractmethod
+    def loss(self, module: nn.Module, micro_batch: Any, step: int) -> Tensor:
+        """The summed loss of a micro-batch's targets in step `step` (from 1)."""
+
+    @abstractmethod
+    def describe(self, stage: Stage, loss: float, seconds: float) -> dict[str, Any]:
+        """What the metrics of a step tell besides the numbers that every run has."""
+
+    @abstractmethod
+    def stage_summary(self, stage: Stage) -> str:
+        """One line about the steps of a stage."""
+
+    @abstractmethod
+    def validation_due(self) -> bool:
+        """Whether the step just completed is followed by a validation."""
+
+    @abstractmethod
+    def validate(self) -> None:
+        """Score the model and record the result."""
+
+    @abstractmethod
+    def epoch(self, stage: Stage, sample: int) -> int:
+        """Whole passes over the data before `sample` of a stage."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """What follows the last step."""
+
+    def satisfied(self) -> bool:
+        """Whether the run ends before its last step."""
+        return False
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps of this kind of run, as JSON."""
+        return {}
 
     def record(self, values: dict[str, Any]) -> None:
         """The metrics of one training step, to the files and the screen."""
-        self._write(values)
+        self.write(values)
         pace = (time.perf_counter() - self._started) / (self.step - self._first_step)
         self.progress.step(values, pace * (self.schedule.total_steps - self.step))
 
-    def _write(self, values: dict[str, Any]) -> None:
+    def write(self, values: dict[str, Any]) -> None:
+        """A line of metrics, to the files alone."""
         if self._metrics is not None:
             self._metrics.write(values)
 
-    def _due(self, every_steps: int) -> bool:
+    def due(self, every_steps: int) -> bool:
+        """Whether this step is a multiple of `every_steps`, or the last one."""
         return self.step % every_steps == 0 or self.step == self.schedule.total_steps
-
-    def load(self, stage: Stage, done: int) -> StepLoader:
-        """The steps of `stage` after the first `done`, read ahead."""
-        checked, config = self.checked, self.config
-        return StepLoader(
-            BatchReader(checked.shards, checked.stream(stage)),
-            checked.step_plan(stage),
-            rank=checked.dimensions.data_rank(self.environment.rank),
-            steps=stage.steps,
-            first_step=done,
-            ignore_n=config.data.ignore_n,
-        )
 
     def sum_counts(self, *counts: int) -> list[int]:
         """Each count of this rank's samples, summed over the ranks that hold different ones."""
@@ -123,52 +162,21 @@ class Run:
 
     def check_skipped(self) -> None:
         """Raises DivergenceError where too many steps in a row were skipped."""
-        if self._skipped_in_a_row < self.config.optimizer.max_skipped_steps:
+        if self._skipped_in_a_row < self.planned.config.optimizer.max_skipped_steps:
             return
-        path, _ = newest_checkpoint(self.checked.directory / CHECKPOINTS_NAME)
+        path, _ = newest_checkpoint(self.planned.directory / CHECKPOINTS_NAME)
         good = f"the newest good checkpoint is {path}" if path else "there is no checkpoint yet"
         raise DivergenceError(
             f"{self._skipped_in_a_row} steps in a row, up to step {self.step:,}, had gradients that are not finite; "
             f"{good}: lower optimizer.learning_rate and start again"
         )
 
-    def validation_due(self) -> bool:
-        return self.config.validation.windows > 0 and self._due(self.config.validation.every_steps)
-
     def checkpoint_due(self) -> bool:
         """Skipped steps put a checkpoint off: copies of one state would push older ones out of `keep_last`."""
         if self.step == self.schedule.total_steps:
             return True
-        every_steps = self.config.checkpoint.every_steps
+        every_steps = self.planned.config.checkpoint.every_steps
         return not self._skipped_in_a_row and self.step // every_steps > self._saved_step // every_steps
-
-    def validate(self) -> None:
-        """Score the fixed windows of every species and record the result."""
-        self.heartbeat.phase = f"validating after step {self.step}"
-        config, last = self.config, self.schedule.stages[-1]
-        length = config.validation_length
-        batch = max(last.micro_batch * last.length // length, 1)
-        found = validation_windows(self.checked.index, config.validation.split, length, config.validation.windows)
-        scores = {
-            species: score_windows(
-                self.engine.evaluate,
-                WindowReader(self.checked.shards),
-                windows,
-                chosen,
-                data_parallel_size=self.checked.dimensions.data_parallel_size,
-                data_rank=self.checked.dimensions.data_rank(self.environment.rank),
-                sequence=self.sequence,
-                batch=batch,
-                device=self.engine.device,
-            )
-            for species, (windows, chosen) in found.items()
-        }
-        line = report(self.step, scores)
-        self._write(line)
-        self.progress.say(
-            f"validation at step {self.step:,}: perplexity {line['validation_perplexity']:.4f}, "
-            f"{line['bits_per_base']:.4f} bits a base on {line['windows']:,} windows of {length:,} bases"
-        )
 
     def save(self, stage: Stage) -> None:
         """Write a checkpoint of the last completed step, unless the newest one is of that step."""
@@ -176,15 +184,16 @@ class Run:
             return
         self.heartbeat.phase = f"saving a checkpoint of step {self.step}"
         sample = (self.step - stage.first_step) * stage.samples
-        cursor = {"stage": stage.number, "epoch": self.checked.stream(stage).epoch(sample), "sample": sample}
+        cursor = {"stage": stage.number, "epoch": self.epoch(stage, sample), "sample": sample}
+        counters = {"tokens": self.tokens, "skipped_steps": self.skipped_steps}
         save_checkpoint(
             self.engine,
-            self.checked.directory / CHECKPOINTS_NAME,
+            self.planned.directory / CHECKPOINTS_NAME,
             step=self.step,
-            tables=self._tables,
-            config=dump_config(self.config),
-            progress={"cursor": cursor, "tokens": self.tokens, "skipped_steps": self.skipped_steps},
-            keep_last=self.config.checkpoint.keep_last,
+            tables=self.fixed,
+            config=dump_config(self.planned.config),
+            progress={"cursor": cursor, **counters, **self.state()},
+            keep_last=self.planned.config.checkpoint.keep_last,
             is_main=self.environment.is_main,
         )
         self._saved_step = self.step
@@ -193,15 +202,8 @@ class Run:
         """Leave a marker that tells a job script to start the run again."""
         if self.environment.is_main:
             marker = {"step": self.step, "reason": reason}
-            (self.checked.directory / STOP_MARKER).write_text(json.dumps(marker) + "\n", encoding="utf-8")
+            (self.planned.directory / STOP_MARKER).write_text(json.dumps(marker) + "\n", encoding="utf-8")
         self.progress.say(f"stopped by {reason} after step {self.step:,}; everything is saved: start the run again")
-
-    def finish(self) -> None:
-        """Say what can be done with the finished run."""
-        self.progress.say(
-            f"done: {self.step:,} steps, {self.tokens:,} bases. Next: "
-            f"python launch/export.py --checkpoint {self.checked.directory} --output hf/{self.checked.directory.name}"
-        )
 
     def close(self) -> None:
         """Close the files and release the engine."""
@@ -211,74 +213,3 @@ class Run:
         if self._lock is not None:
             self._lock.close()
         self.engine.close()
-
-
-def open_run(checked: CheckedRun, device: torch.device, heartbeat: Heartbeat) -> Run:
-    """Build the model and, where the run directory holds a checkpoint, go on from it."""
-    resumed = _find_checkpoint(checked)
-    sequence = sequence_part(checked.dimensions, checked.environment.rank)
-    share_tables = resumed is None or not any(is_table(name) for name in resumed.parameters)
-    model = build_model(checked.config, sequence, share_tables=share_tables)
-    if resumed is not None:
-        load_parameters(model, resumed, checked.directory / CHECKPOINTS_NAME)
-    tables = carried_tables(model)
-    engine = build_engine(model, checked.config, checked.schedule.total_steps, device)
-    if resumed is not None:
-        load_optimizer(engine, resumed)
-    step, progress = (resumed.step, resumed.progress) if resumed is not None else (0, {})
-    return Run(checked, engine, sequence, heartbeat, step=step, progress=progress, tables=tables)
-
-
-def _find_checkpoint(checked: CheckedRun) -> Checkpoint | None:
-    """The newest good checkpoint of the run directory; says which it is and why others were passed over."""
-    directory = checked.directory / CHECKPOINTS_NAME
-    path, passed_over = newest_checkpoint(directory)
-    if checked.environment.is_main:
-        for line in passed_over:
-            print(line, flush=True)
-        if path is not None:
-            print(f"resuming from {path}", flush=True)
-    if path is None:
-        return None
-    checkpoint = read_checkpoint(path)
-    if checkpoint.step > checked.schedule.total_steps:
-        raise InputError(
-            f"{path} is after step {checkpoint.step:,}, the config's stages end at {checked.schedule.total_steps:,}; "
-            "add steps, or choose another run_directory"
-        )
-    _check_model(checkpoint, checked, path)
-    if checked.environment.is_main:
-        for line in _changes(checkpoint, checked.config):
-            print(line, flush=True)
-    return checkpoint
-
-
-def _changes(checkpoint: Checkpoint, config: RunConfig) -> Iterator[str]:
-    """A line for each value of what is trained that is another than before the checkpoint."""
-    saved = read_yaml_text(checkpoint.config, "the checkpoint")
-    now = read_yaml_text(dump_config(config), "the config")
-    for section in ("seed", "data", "batch", "stages", "optimizer"):
-        before, after = saved.get(section), now[section]
-        if isinstance(before, dict):
-            for key in sorted(before.keys() & after.keys()):
-                if before[key] != after[key]:
-                    yield f"{section}.{key} was {before[key]} before the checkpoint and is {after[key]} from here on"
-        elif before is not None and before != after:
-            yield f"{section} was {before} before the checkpoint and is {after} from here on"
-
-
-def _check_model(checkpoint: Checkpoint, checked: CheckedRun, path: Path) -> None:
-    """Raises InputError where the checkpoint's model computes another function than the config's."""
-    saved = _identity(ModelConfig(**read_yaml_text(checkpoint.config, str(path))["model"]))
-    for name, value in _identity(checked.config.model).items():
-        if saved[name] != value:
-            raise InputError(
-                f"checkpoint {path} is another model's: model.{name} is {saved[name]} there and {value} in the config; "
-                "choose another run_directory or take its model section"
-            )
-
-
-def _identity(model: ModelConfig) -> dict[str, Any]:
-    """What two configs of one model share."""
-    values = asdict(model) | {"d_inner": model.inner_width}
-    return {name: value for name, value in values.items() if name not in TRAINING_ONLY}

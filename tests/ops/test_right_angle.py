@@ -83,5 +83,5 @@ def test_a_bias_of_another_width_is_named() -> None:
 
 
 def test_an_unknown_backend_is_named() -> None:
-    with pytest.raises(ValueError, match="'cudnn' is none of auto, reference, torch"):
+    with pytest.raises(ValueError, match="'cudnn' is none of auto, reference, torch, fast, exact"):
         long_convolution(torch.zeros(1, 3, 8), torch.zeros(3, 8), torch.zeros(3), backend="cudnn")  # type: ignore[arg-type]

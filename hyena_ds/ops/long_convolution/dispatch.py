@@ -1,14 +1,34 @@
 """The one public function of the long convolution, and the choice of its backend."""
 
-from typing import Literal
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from hyena_ds.ops.long_convolution.reference import direct_convolution
 from hyena_ds.ops.long_convolution.right_angle import right_angle_convolution, right_angle_gradients
 
-ConvolutionBackend = Literal["auto", "reference", "torch"]
+ConvolutionBackend = Literal["auto", "reference", "torch", "fast", "exact"]
+Gradients = tuple[Tensor, Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The backends `fast` and `exact`, for lengths from `shortest` to `longest`."""
+
+    convolution: Callable[..., Tensor]
+    gradients: Callable[..., Gradients]
+    shortest: int
+    longest: int
+
+
+# The package's `__init__` sets them where Triton is installed; the modeling file of an export does without.
+kernels: Kernels | None = None
 
 
 def long_convolution(
@@ -25,7 +45,8 @@ def long_convolution(
         signal: [B, D, L], bfloat16, float32 or float64.
         filter: [D, L], float32 or float64; tap j weighs the position j before.
         bias: [D], the dtype of `filter`.
-        backend: `torch` (FFT), `reference` (direct, O(L²)), or `auto`, which takes `torch`.
+        backend: `torch` (FFT in fp32), `fast` (Triton, 16-bit spectra), `exact` (Triton, as fp32), `reference` (direct,
+            O(L²)), or `auto`: `fast` for 16-bit signals on a GPU, else `torch`.
         bidirectional: convolution plus its adjoint, tap 0 counted once; else causal.
 
     Returns:
@@ -38,13 +59,11 @@ def long_convolution(
             f"signal {tuple(signal.shape)} needs a filter {tuple(signal.shape[1:])} and a bias "
             f"({signal.shape[1]},), not {tuple(filter.shape)} and {tuple(bias.shape)}"
         )
-    match backend:
-        case "auto" | "torch":
-            return right_angle_convolution(signal, filter, bias, bidirectional=bidirectional)
-        case "reference":
-            return direct_convolution(signal, filter, bias, bidirectional=bidirectional)
-        case _:
-            raise ValueError(f"convolution backend {backend!r} is none of auto, reference, torch")
+    backend = chosen_backend(backend, signal)
+    if backend == "reference":
+        return direct_convolution(signal, filter, bias, bidirectional=bidirectional)
+    output: Tensor = _LongConvolution.apply(backend, bidirectional, signal, filter, bias)
+    return output
 
 
 def long_convolution_gradients(
@@ -55,15 +74,74 @@ def long_convolution_gradients(
     *,
     backend: ConvolutionBackend = "auto",
     bidirectional: bool = False,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> Gradients:
     """The gradients of signal, filter and bias from `received`, the output's [B, D, L].
 
     For callers that are autograd functions themselves: the forward pass is not computed again.
     """
-    if backend != "reference":
+    backend = chosen_backend(backend, signal)
+    if backend == "torch":
         return right_angle_gradients(received, signal, filter, bias, bidirectional)
+    if backend != "reference":
+        exact = backend == "exact"
+        return _kernels(backend).gradients(received, signal, filter, bias, exact=exact, bidirectional=bidirectional)
     with torch.enable_grad():
         leaves = [value.detach().requires_grad_() for value in (signal, filter, bias)]
         output = direct_convolution(*leaves, bidirectional=bidirectional)
     signal_gradient, filter_gradient, bias_gradient = torch.autograd.grad(output, leaves, received)
     return signal_gradient, filter_gradient, bias_gradient
+
+
+def chosen_backend(backend: ConvolutionBackend, signal: Tensor) -> ConvolutionBackend:
+    """What `auto` takes for a signal; any other backend is itself.
+
+    Raises ValueError for an unknown one.
+    """
+    if backend not in ("auto", "reference", "torch", "fast", "exact"):
+        raise ValueError(f"convolution backend {backend!r} is none of auto, reference, torch, fast, exact")
+    if backend != "auto":
+        return backend
+    if not signal.is_cuda or signal.dtype not in (torch.bfloat16, torch.float16):
+        return "torch"
+    if kernels is None:
+        _log_once("long convolution by torch: Triton, which is faster, is not installed")
+        return "torch"
+    if not kernels.shortest <= signal.shape[-1] <= kernels.longest:
+        _log_once(f"long convolution by torch: Triton's is for lengths up to {kernels.longest:,}")
+        return "torch"
+    return "fast"
+
+
+def _kernels(backend: str) -> Kernels:
+    if kernels is None:
+        raise ValueError(f"convolution backend {backend!r} needs Triton, which is not installed: pip install triton")
+    return kernels
+
+
+@cache
+def _log_once(message: str) -> None:
+    logging.getLogger(__name__).warning(message)
+
+
+class _LongConvolution(torch.autograd.Function):
+    """Saves its inputs alone."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, backend: ConvolutionBackend, bidirectional: bool, signal: Tensor, filter: Tensor, bias: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(signal, filter, bias)
+        ctx.backend, ctx.bidirectional = backend, bidirectional
+        if backend == "torch":
+            return right_angle_convolution(signal, filter, bias, bidirectional)
+        exact = backend == "exact"
+        return _kernels(backend).convolution(signal, filter, bias, exact=exact, bidirectional=bidirectional)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None, Tensor, Tensor, Tensor]:
+        (received,) = gradients
+        found = long_convolution_gradients(
+            received, *ctx.saved_tensors, backend=ctx.backend, bidirectional=ctx.bidirectional
+        )
+        return None, None, *found

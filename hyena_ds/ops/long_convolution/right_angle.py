@@ -6,11 +6,9 @@ derivation, the adjoints and what it costs stand in docs/convolution.md.
 """
 
 from functools import lru_cache
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 # Complex elements that one chunk of channels may hold: on a GPU enough to fill it, on a CPU what its caches hold.
 GPU_CHUNK_ELEMENTS = 2**25
@@ -70,8 +68,12 @@ def _twist_for(signal: Tensor, filter: Tensor) -> Tensor:
     return _twist(fast_length(signal.shape[-1]), dtype, signal.device)
 
 
-def _convolve(signal: Tensor, filter: Tensor, bias: Tensor, bidirectional: bool) -> Tensor:
-    """The convolution outside autograd, chunk by chunk of channels, which bounds the peak memory."""
+def right_angle_convolution(signal: Tensor, filter: Tensor, bias: Tensor, bidirectional: bool) -> Tensor:
+    """As `direct_convolution`, in O(L log L) and outside autograd.
+
+    Computed in float32, or float64 where an input is, whatever the signal; memory beyond inputs and output is a fixed
+    budget a chunk of channels.
+    """
     twist = _twist_for(signal, filter)
     output = torch.empty(signal.shape, dtype=signal.dtype, device=signal.device)
     for channels in _channel_chunks(signal, twist.shape[0]):
@@ -106,22 +108,6 @@ def right_angle_gradients(
     return signal_gradient, filter_gradient, bias_gradient
 
 
-class RightAngleConvolution(torch.autograd.Function):
-    """Saves its inputs alone."""
-
-    @staticmethod
-    def forward(ctx: Any, signal: Tensor, filter: Tensor, bias: Tensor, bidirectional: bool) -> Tensor:
-        ctx.save_for_backward(signal, filter, bias)
-        ctx.bidirectional = bidirectional
-        return _convolve(signal, filter, bias, bidirectional)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        signal, filter, bias = ctx.saved_tensors
-        return *right_angle_gradients(gradients[0], signal, filter, bias, ctx.bidirectional), None
-
-
 def _transfer(filter: Tensor, twist: Tensor, bidirectional: bool) -> Tensor:
     """What the signal's spectrum is multiplied by: the filter's, or for both directions twice its real part."""
     spectrum = _spectrum(filter.to(twist.real.dtype), twist)
@@ -144,12 +130,3 @@ def _correlate(signal: Tensor, received: Tensor, twist: Tensor, length: int, bid
     if bidirectional:
         product = (2 * product.real).to(twist.dtype)
     return _sequence(product, twist, length)
-
-
-def right_angle_convolution(signal: Tensor, filter: Tensor, bias: Tensor, *, bidirectional: bool = False) -> Tensor:
-    """As `direct_convolution`, in O(L log L): computed in float32, or float64 where an input is, whatever the signal.
-
-    Memory beyond inputs and output is a fixed budget a chunk of channels; the backward pass recomputes all spectra.
-    """
-    output: Tensor = RightAngleConvolution.apply(signal, filter, bias, bidirectional)
-    return output

@@ -1,0 +1,186 @@
+"""Embedding 10,000 sequences of 200 to 20,000 bases to a file: `python benchmarks/embedding.py`.
+
+Runs `launch/embed.py` on a 2-layer 128-wide model with random weights, and measures its memory and its speed beside
+the model's own forward passes on full batches. `--lengths` instead embeds one whole sequence on models of the published
+160k, 450k and 1M shapes, and measures the peak memory of the GPU.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.machine import describe_machine
+from hyena_ds.api import HyenaDNA
+from hyena_ds.hub.export import export_huggingface
+from hyena_ds.inference.frozen import FrozenModel, Precision
+from hyena_ds.model.config import ModelConfig
+from hyena_ds.model.language_model import HyenaLanguageModel
+
+SHORTEST, LONGEST = 200, 20_000
+FULL_BATCH_LENGTHS = (1_024, 4_096, 16_384)
+SECONDS = 5.0
+PUBLISHED_LENGTHS = (160_000, 450_000, 1_000_000)
+LIMITS_GIB = {160_000: 16, 450_000: 24, 1_000_000: 40}
+GIB = 2**30
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
+    parser.add_argument("--sequences", type=int, default=10_000)
+    parser.add_argument("--lengths", action="store_true", help="peak memory of one sequence of each published length")
+    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results", help="where the JSON goes")
+    parser.add_argument("--commit", help="commit of this tree, where it has no repository")
+    return parser.parse_args()
+
+
+def random_model(d_model: int, n_layer: int, l_max: int) -> HyenaLanguageModel:
+    torch.manual_seed(0)
+    return HyenaLanguageModel(ModelConfig(d_model=d_model, n_layer=n_layer, l_max=l_max))
+
+
+def random_bases(length: int, generator: np.random.Generator) -> str:
+    return generator.choice(np.frombuffer(b"ACGT", dtype=np.uint8), length).tobytes().decode()
+
+
+def random_lengths(count: int) -> list[int]:
+    """Log-uniform, so that short sequences are many and long ones hold most bases."""
+    generator = np.random.default_rng(0)
+    return np.exp(generator.uniform(np.log(SHORTEST), np.log(LONGEST + 1), count)).astype(int).tolist()
+
+
+def write_fasta(path: Path, lengths: list[int]) -> None:
+    generator = np.random.default_rng(1)
+    with path.open("w", encoding="utf-8") as file:
+        for number, length in enumerate(lengths):
+            file.write(f">{number}\n{random_bases(length, generator)}\n")
+
+
+def run_command(model: Path, fasta: Path, output: Path, device: str, precision: Precision) -> dict[str, float]:
+    """Seconds of the whole command, start-up included, and the most memory that it held."""
+    command = [sys.executable, "launch/embed.py", "--model", str(model), "--input", str(fasta), "--device", device]
+    started = time.perf_counter()
+    subprocess.run([*command, "--precision", precision, "--output", str(output)], cwd=ROOT, check=True)
+    seconds = time.perf_counter() - started
+    return {
+        "seconds": seconds,
+        "peak_resident_gib": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / GIB,
+    }
+
+
+def check_names(output: Path, count: int) -> None:
+    names = pq.read_table(output, columns=["name"])["name"].to_pylist()
+    if names != [str(number) for number in range(count)]:
+        sys.exit(f"{output} does not hold the {count:,} sequences in their order")
+
+
+def rate(work: Callable[[], int], device: str) -> float:
+    """Tokens a second of repeated `work`, which returns its tokens, after one call that does not count."""
+    work()
+    tokens, started = 0, time.perf_counter()
+    while time.perf_counter() - started < SECONDS:
+        tokens += work()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return tokens / (time.perf_counter() - started)
+
+
+def forward_rates(model: FrozenModel) -> dict[int, float]:
+    """Tokens a second of forward passes on full batches without padding, by length."""
+
+    def forward_on(length: int) -> Callable[[], int]:
+        tokens = torch.randint(7, 11, (max(1, model.tokens_per_batch // length), length)).to(model.device)
+        return lambda: model.hidden(tokens).shape[:2].numel()
+
+    return {length: rate(forward_on(length), model.device.type) for length in FULL_BATCH_LENGTHS}
+
+
+def embedding_rate(model: FrozenModel, lengths: list[int]) -> float:
+    """Bases a second of `HyenaDNA.embed` to a file; on a CPU of a tenth of the sequences."""
+    generator = np.random.default_rng(2)
+    chosen = lengths if model.device.type == "cuda" else lengths[: len(lengths) // 10]
+    texts = [random_bases(length, generator) for length in chosen]
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        HyenaDNA(model, "benchmark").embed(texts, output=Path(folder) / "vectors.parquet")
+        return sum(chosen) / (time.perf_counter() - started)
+
+
+def measure_stream(arguments: argparse.Namespace) -> dict[str, Any]:
+    lengths = random_lengths(arguments.sequences)
+    network = random_model(d_model=128, n_layer=2, l_max=LONGEST + 2)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        export_huggingface(dict(network.named_parameters()), {}, network.config, folder / "hf")
+        write_fasta(folder / "mixed.fa", lengths)
+        output = folder / "vectors.parquet"
+        command = run_command(folder / "hf", folder / "mixed.fa", output, arguments.device, arguments.precision)
+        check_names(output, arguments.sequences)
+    model = FrozenModel.on(network, arguments.device, arguments.precision)
+    embedding_rate(model, lengths[:200])
+    embedded, forward = embedding_rate(model, lengths), forward_rates(model)
+    return {
+        "sequences": len(lengths),
+        "bases": sum(lengths),
+        "command": command | {"bases_per_second": sum(lengths) / command["seconds"]},
+        "embed_bases_per_second": embedded,
+        "forward_tokens_per_second": forward,
+        "share_of_forward": embedded / max(forward.values()),
+    }
+
+
+def measure_length(length: int, precision: Precision) -> dict[str, Any]:
+    """Peak memory of embedding one sequence of `length` bases on the 8-layer 256-wide model of that context."""
+    model = HyenaDNA(FrozenModel.on(random_model(256, 8, length + 2), "cuda", precision), "benchmark")
+    sequence = random_bases(length, np.random.default_rng(0))
+    torch.cuda.reset_peak_memory_stats()
+    started = time.perf_counter()
+    model.embed(sequence)
+    return {
+        "length": length,
+        "peak_gib": torch.cuda.max_memory_allocated() / GIB,
+        "limit_gib": LIMITS_GIB[length],
+        "seconds": time.perf_counter() - started,
+    }
+
+
+def measure_lengths(arguments: argparse.Namespace) -> dict[str, Any]:
+    rows = [measure_length(length, arguments.precision) for length in PUBLISHED_LENGTHS]
+    for row in rows:
+        print(f"{row['length']:>10,} bases  {row['peak_gib']:6.1f} of {row['limit_gib']} GiB  {row['seconds']:6.1f} s")
+    return {"rows": rows}
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    if arguments.lengths and arguments.device == "cpu":
+        sys.exit("--lengths measures the memory of a GPU, and torch sees none")
+    result = measure_lengths(arguments) if arguments.lengths else measure_stream(arguments)
+    result |= {"precision": arguments.precision, "threads": torch.get_num_threads()}
+    result["machine"] = describe_machine(arguments.commit)
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    name = "embedding_lengths" if arguments.lengths else f"embedding_{arguments.device}"
+    suffix = "" if arguments.precision == "fp32" else f"_{arguments.precision}"
+    path = arguments.output / f"{name}{suffix}.json"
+    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps({key: value for key, value in result.items() if key not in ("rows", "machine")}, indent=1))
+    print(f"written to {path}")
+
+
+if __name__ == "__main__":
+    main()

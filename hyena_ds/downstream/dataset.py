@@ -1,0 +1,87 @@
+"""Examples in memory, and the padded batches made of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hyena_ds.data.order import order_key, permute, random_bits
+from hyena_ds.downstream.labels import IGNORED
+from hyena_ds.genome.alphabet import PAD, SEP, reverse_complement
+
+
+@dataclass(frozen=True)
+class ExampleBatch:
+    """Tokens uint8 [B, L] of bases, [SEP], then [PAD]; targets of the kind of task, [B, ...]; sample numbers [B]."""
+
+    tokens: np.ndarray
+    targets: np.ndarray
+    samples: np.ndarray
+
+
+@dataclass(frozen=True)
+class ExampleSet:
+    """The tokens and targets of a split, by number."""
+
+    tokens: Sequence[np.ndarray]
+    targets: Sequence[np.ndarray]
+    by_position: bool
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def longest(self) -> int:
+        """Bases."""
+        return max((len(tokens) for tokens in self.tokens), default=0)
+
+    def by_length(self) -> np.ndarray:
+        """All numbers, those of the longest sequences first, so that batches need little padding."""
+        return np.argsort([-len(tokens) for tokens in self.tokens], kind="stable")
+
+    def width(self, numbers: np.ndarray, length: int, multiple: int) -> int:
+        """Positions that the longest of `numbers`, cut to `length` bases, and [SEP] take, as a multiple."""
+        longest = max(min(len(self.tokens[number]), length) for number in numbers)
+        return -(-(longest + 1) // multiple) * multiple
+
+    def batch(
+        self, numbers: np.ndarray, width: int, length: int, reverse: np.ndarray, samples: np.ndarray
+    ) -> ExampleBatch:
+        """The examples `numbers` [B], cut to their central `length` bases; `reverse` [B] takes the other strand."""
+        tokens = np.full((len(numbers), width), PAD, dtype=np.uint8)
+        targets = []
+        for row, (number, is_reverse) in enumerate(zip(numbers, reverse, strict=True)):
+            bases, target = self._cut(int(number), length)
+            tokens[row, : len(bases)] = reverse_complement(bases) if is_reverse else bases
+            tokens[row, len(bases)] = SEP
+            if self.by_position:
+                padded = np.full(width, IGNORED)
+                padded[: len(bases)] = target[::-1] if is_reverse else target
+                target = padded
+            targets.append(target)
+        return ExampleBatch(tokens, np.stack(targets), samples)
+
+    def _cut(self, number: int, length: int) -> tuple[np.ndarray, np.ndarray]:
+        tokens, target = self.tokens[number], self.targets[number]
+        first = max(len(tokens) - length, 0) // 2
+        kept = slice(first, first + length)
+        return tokens[kept], target[kept] if self.by_position else target
+
+
+@dataclass(frozen=True)
+class ExampleStream:
+    """An endless stream of samples: each of `count` examples once an epoch, in an order of its own every epoch."""
+
+    count: int
+    seed: int
+    stage: int
+    reverse_complement: bool
+
+    def locate(self, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The example of each sample [n] int64, and whether it is read from the other strand, bool [n]."""
+        epoch, place = np.divmod(samples, self.count)
+        numbers = permute(place, self.count, order_key(self.seed, epoch, self.stage))
+        if not self.reverse_complement:
+            return numbers, np.zeros(len(samples), dtype=bool)
+        bits = random_bits(self.seed, epoch, numbers, self.stage)
+        return numbers, (bits & np.uint64(1)).astype(bool)

@@ -1,0 +1,103 @@
+"""A fine-tuning run with its weights: from a checkpoint of its own, from those to start from, or from its seed."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from hyena_ds.config.load import read_yaml_text
+from hyena_ds.downstream.config import FineTuneConfig
+from hyena_ds.downstream.model import TaskModel
+from hyena_ds.downstream.parts import TaskParts
+from hyena_ds.downstream.plan import PlannedFineTuning
+from hyena_ds.downstream.run import FineTuningRun
+from hyena_ds.engine.checkpoint import load_optimizer, load_parameters
+from hyena_ds.engine.checkpoint_store import Checkpoint
+from hyena_ds.errors import InputError
+from hyena_ds.hub.pretrained import PretrainedModel, read_pretrained
+from hyena_ds.hub.target_scale import without_scale
+from hyena_ds.model.parameters import is_table
+from hyena_ds.parallel.heartbeat import Heartbeat
+from hyena_ds.training.build import build_engine, execution_of, sequence_part
+from hyena_ds.training.resume import CHECKPOINTS_NAME, find_checkpoint
+
+
+def read_start(config: FineTuneConfig) -> PretrainedModel | None:
+    """The weights to start from; None from scratch. Raises InputError where `start.keep_head` finds no head."""
+    if config.start.checkpoint is None:
+        return None
+    start = read_pretrained(config.start.checkpoint)
+    if config.start.keep_head and start.head is None:
+        raise InputError(
+            f"start.keep_head=True and start.checkpoint={config.start.checkpoint} carries no head; set it to False"
+        )
+    return start
+
+
+def check_head(config: FineTuneConfig, start: PretrainedModel | None, classes: Sequence[str]) -> None:
+    """Raises InputError where the head that is to be kept is another task's."""
+    head = start.head if start is not None and config.start.keep_head else None
+    if head is None:
+        return
+    place = f"the head of start.checkpoint={config.start.checkpoint}"
+    remedy = "set start.keep_head=False for a new head"
+    if len(head.classes) != len(classes):
+        raise InputError(f"{place} has {len(head.classes)} outputs, the task has {len(classes)}; {remedy}")
+    if head.classes != tuple(classes):
+        raise InputError(f"{place} knows {', '.join(head.classes)}, the task {', '.join(classes)}; {remedy}")
+    if dataclasses.replace(head.decoder, dropout=config.decoder.dropout) != config.decoder:
+        raise InputError(f"{place} reads {head.decoder}, the config says {config.decoder}; take its decoder section")
+
+
+def open_fine_tuning(
+    planned: PlannedFineTuning, start: PretrainedModel | None, device: torch.device, heartbeat: Heartbeat
+) -> FineTuningRun:
+    """Build the model and, where the run directory holds a checkpoint, go on from it with the head it has."""
+    config, directory = planned.config, planned.directory / CHECKPOINTS_NAME
+    resumed = find_checkpoint(planned, planned.shape.model)
+    if resumed is not None:
+        _check_classes(resumed, planned, directory)
+    sequence = sequence_part(planned.dimensions, planned.environment.rank)
+    given = without_scale(resumed.parameters) if resumed is not None else _starting_tensors(planned, start)
+    torch.manual_seed(config.seed)
+    share_tables = not any(is_table(name) for name in given)
+    model = TaskModel(planned.shape, execution_of(config, sequence), share_tables=share_tables)
+    if resumed is None:  # a checkpoint of the run has its head, or is refused
+        given = dict(model.score.named_parameters(prefix="score")) | given if given else {}
+    if given:
+        whole = Checkpoint(step=0, parameters=given, config="")
+        load_parameters(model, whole, directory if resumed else str(config.start.checkpoint))
+    parts = TaskParts(model, config.method, device, bf16=config.engine.computes_in_bf16(device.type))
+    engine = build_engine(parts.trained, config, planned.schedule.total_steps, device)
+    if resumed is not None:
+        load_optimizer(engine, resumed)
+    step, progress = (resumed.step, resumed.progress) if resumed is not None else (0, {})
+    return FineTuningRun(planned, engine, parts, sequence, heartbeat, step=step, progress=progress)
+
+
+def _starting_tensors(planned: PlannedFineTuning, start: PretrainedModel | None) -> dict[str, Tensor]:
+    if start is None:
+        return {}
+    head = start.head.tensors if start.head is not None and planned.config.start.keep_head else {}
+    if head and planned.scale is not None:
+        head = planned.scale.unfolded(head)
+    return {**start.parameters, **start.tables, **head}
+
+
+def _check_classes(checkpoint: Checkpoint, planned: PlannedFineTuning, place: Path) -> None:
+    """Raises InputError where outputs of the same number would mean other classes, or be read in another way."""
+    saved = read_yaml_text(checkpoint.config, str(place))
+    before = tuple(saved.get("task", {}).get("classes") or ())
+    if before != planned.classes:
+        raise InputError(
+            f"the checkpoints in {place} are of the classes {', '.join(before)}, the task now has "
+            f"{', '.join(planned.classes)}; choose another run_directory"
+        )
+    method = saved.get("method")
+    if method != planned.config.method:
+        raise InputError(
+            f"the checkpoints in {place} are of method={method}, the config says {planned.config.method}; "
+            "choose another run_directory"
+        )

@@ -1,0 +1,130 @@
+"""All examples of a task, from whatever form its files have."""
+
+import fnmatch
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from hyena_ds.downstream.example import Example, read_bases
+from hyena_ds.downstream.labelled_fasta import FASTA_SUFFIXES, read_bed_examples, read_folders, read_labelled_fasta
+from hyena_ds.downstream.table import BINARY_SUFFIXES, TEXT_SUFFIXES, bare_suffix, dataset_files, read_rows
+from hyena_ds.downstream.task import TaskConfig, TaskDataConfig
+from hyena_ds.errors import InputError
+from hyena_ds.genome.bed import SPLIT_NAMES
+from hyena_ds.genome.fasta import Say
+from hyena_ds.genome.interval import Interval
+
+
+def read_examples(task: TaskConfig, config: TaskDataConfig, cache: Path, say: Say = print) -> list[Example]:
+    """Every example of the task in the order of its files, each with the split that its file tells, if any.
+
+    `cache` keeps the uncompressed copy of a gzip FASTA file; `say` takes a line for what the user should know of it.
+
+    Raises InputError, naming the place, for the first thing that is no labelled sequence.
+    """
+    examples = list(_read(Path(config.train), config, cache, say))
+    if config.valid is not None or config.test is not None:
+        examples = [one if one.split else replace(one, split="train") for one in examples]
+    for split, place in (("valid", config.valid), ("test", config.test)):
+        if place is not None:
+            examples += [replace(one, split=split) for one in _read(Path(place), config, cache, say)]
+    return [_fitted(example, task) for example in examples]
+
+
+def _read(path: Path, config: TaskDataConfig, cache: Path, say: Say) -> list[Example]:
+    if not path.exists():
+        raise InputError(f"no data at {path}; name a file or a directory in the data section")
+    examples = list(_by_format(path, config, cache, say))
+    if not examples:
+        raise InputError(f"{path} holds no examples; give labelled sequences")
+    return examples
+
+
+def _by_format(path: Path, config: TaskDataConfig, cache: Path, say: Say) -> Iterable[Example]:
+    match _format(path) if config.format == "auto" else config.format:
+        case "table":
+            return _read_table(path, config)
+        case "fasta":
+            return read_labelled_fasta(path, config)
+        case "folders":
+            return read_folders(path)
+        case _:
+            return read_bed_examples(path, config, cache, say)
+
+
+def _format(path: Path) -> str:
+    if path.is_dir():
+        return "table" if dataset_files(path) else "folders"
+    suffix = bare_suffix(path)
+    if suffix in TEXT_SUFFIXES + BINARY_SUFFIXES:
+        return "table"
+    if suffix in FASTA_SUFFIXES:
+        return "fasta"
+    if suffix == ".bed":
+        return "bed"
+    raise InputError(f"{path}: its name does not tell what it is; set data.format to table, fasta, folders or bed")
+
+
+def _read_table(path: Path, config: TaskDataConfig) -> Iterator[Example]:
+    labels: Sequence[str] = ()
+    for place, split, row in read_rows(path, config.columns):
+        labels = labels or _label_columns(row, config, place)
+        if config.sequence not in row:
+            raise InputError(_missing("sequence", config.sequence, row, place))
+        yield Example(
+            tokens=read_bases(row[config.sequence], place),
+            label=tuple(row[name].strip() for name in labels),
+            place=place,
+            interval=_interval(row, config, place),
+            split=_split(row.get(config.split), place) or split,
+        )
+
+
+def _label_columns(row: Mapping[str, str], config: TaskDataConfig, place: str) -> list[str]:
+    """The label columns in the order in which they are named; a pattern's in that of the table."""
+    wanted = (config.label,) if isinstance(config.label, str) else config.label
+    found: list[str] = []
+    for name in wanted:
+        matches = [name] if name in row else fnmatch.filter(row, name)
+        if not matches:
+            raise InputError(_missing("label", name, row, place))
+        found += matches
+    return found
+
+
+def _missing(what: str, name: str, row: Mapping[str, str], place: str) -> str:
+    columns = ", ".join(list(row)[:8])
+    return f"{place}: there is no {what} column {name!r}; the columns are {columns}: name one in data.{what}"
+
+
+def _split(text: str | None, place: str) -> str | None:
+    if not text:
+        return None
+    if text.lower() not in SPLIT_NAMES:
+        raise InputError(f"{place}: split {text!r} is not train, valid or test; mend it, or set data.split to ''")
+    return SPLIT_NAMES[text.lower()]
+
+
+def _interval(row: Mapping[str, str], config: TaskDataConfig, place: str) -> Interval | None:
+    columns = (config.chromosome, config.start, config.end)
+    if any(name not in row for name in columns):
+        return None
+    chromosome, start, end = (row[name] for name in columns)
+    try:
+        return Interval(chromosome, int(start), int(end))
+    except (ValueError, InputError):
+        raise InputError(f"{place}: {chromosome}, {start}, {end} is no interval; mend the coordinates") from None
+
+
+def _fitted(example: Example, task: TaskConfig) -> Example:
+    """The example within the task's length; raises InputError where it is longer and may not be cut."""
+    spare = len(example.tokens) - (task.length or len(example.tokens))
+    if spare <= 0:
+        return example
+    if task.longer == "refuse" or task.kind == "position":
+        raise InputError(
+            f"{example.place}: the sequence has {len(example.tokens):,} bases, above task.length={task.length:,}; "
+            "raise it, or set task.longer to centre or first"
+        )
+    first = spare // 2 if task.longer == "centre" else 0
+    return replace(example, tokens=example.tokens[first : first + (task.length or 0)])

@@ -1,0 +1,179 @@
+"""Fine-tuning as a run: labelled examples, a task's loss, and a score that keeps the best step."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hyena_ds.config.load import dump_config
+from hyena_ds.downstream.best import BestScore, keep_best
+from hyena_ds.downstream.dataset import ExampleBatch
+from hyena_ds.downstream.loss import count_targets, loss_sum
+from hyena_ds.downstream.metrics import Predictions, score
+from hyena_ds.downstream.parts import TaskParts
+from hyena_ds.downstream.plan import PlannedFineTuning
+from hyena_ds.downstream.predict import Predictor
+from hyena_ds.engine.engine import TrainingEngine
+from hyena_ds.engine.optimizer_state import gather_parameters
+from hyena_ds.genome.alphabet import A
+from hyena_ds.model.dropout import dropout_keys
+from hyena_ds.model.sequence import SequencePart
+from hyena_ds.parallel.heartbeat import Heartbeat
+from hyena_ds.training.run import Run
+from hyena_ds.training.stages import Stage
+
+
+@dataclass(frozen=True)
+class ExampleStep:
+    """One rank's part of a step (`training.run.StepData`)."""
+
+    batches: list[ExampleBatch]
+    valid: int
+    tokens: int
+
+
+class FineTuningRun(Run):
+    """Learns the labels of a task; `parts` are the model as its method splits it into what trains and what stays."""
+
+    def __init__(
+        self,
+        planned: PlannedFineTuning,
+        engine: TrainingEngine,
+        parts: TaskParts,
+        sequence: SequencePart,
+        heartbeat: Heartbeat,
+        *,
+        step: int,
+        progress: dict[str, Any],
+    ) -> None:
+        fixed = parts.fixed | (planned.scale.tensors() if planned.scale else {})
+        super().__init__(planned, engine, sequence, heartbeat, step=step, progress=progress, fixed=fixed)
+        self.fine_tuning, self.config, self.parts = planned, planned.config, parts
+        metric = self.config.task.main_metric
+        saved = progress.get("best")
+        self.best = BestScore.restored(metric, saved) if saved else BestScore(metric)
+        self._saved_best = self.best.step
+        weights = planned.class_weights
+        self._class_weights = None if weights is None else weights.to(engine.device)
+        self.predictor = Predictor(
+            forward=lambda tokens: parts.outputs(engine.evaluate, tokens),
+            sequence=sequence,
+            dimensions=planned.dimensions,
+            data_rank=planned.dimensions.data_rank(self.environment.rank),
+            batch=self.schedule.stages[-1].micro_batch,
+            device=engine.device,
+        )
+
+    def load(self, stage: Stage, done: int) -> AbstractContextManager[Iterator[ExampleStep]]:
+        return nullcontext(self._step(stage, number) for number in range(done, stage.steps))
+
+    def _step(self, stage: Stage, number: int) -> ExampleStep:
+        """Every rank pads to the longest example of the whole step, so that shapes do not depend on the ranks."""
+        planned, found = self.fine_tuning, self.fine_tuning.sets["train"]
+        plan, stream = planned.step_plan(stage), planned.stream(stage)
+        width = found.width(stream.locate(plan.step_samples(number))[0], stage.length, self.sequence.size)
+        batches = []
+        for samples in plan.micro_batches(number, planned.dimensions.data_rank(self.environment.rank)):
+            numbers, reverse = stream.locate(samples)
+            batches.append(found.batch(numbers, width, stage.length, reverse, samples))
+        return ExampleStep(
+            batches,
+            valid=sum(count_targets(self.config.task.kind, batch.targets) for batch in batches),
+            tokens=sum(int(np.count_nonzero(batch.tokens >= A)) for batch in batches),
+        )
+
+    def micro_batches(self, batch: ExampleStep) -> list[ExampleBatch]:
+        return batch.batches
+
+    def loss(self, module: nn.Module, micro_batch: ExampleBatch, step: int) -> Tensor:
+        device = self.engine.device
+        tokens = torch.from_numpy(micro_batch.tokens).to(device).long()
+        targets = torch.from_numpy(micro_batch.targets).to(device)
+        keys = dropout_keys(self.config.seed, step, torch.from_numpy(micro_batch.samples).to(device))
+        outputs = self.parts.outputs(module, tokens, keys)
+        if self.config.task.kind == "position":
+            first = self.sequence.rank * outputs.shape[1]
+            return loss_sum("position", outputs, targets[:, first : first + outputs.shape[1]], self._class_weights)
+        if self.fine_tuning.scale is not None:
+            targets = self.fine_tuning.scale.standard(targets)
+        # Every rank of a sequence has its outputs; one of them counts.
+        return loss_sum(self.config.task.kind, outputs, targets, self._class_weights) * float(self.sequence.rank == 0)
+
+    def describe(self, stage: Stage, loss: float, seconds: float) -> dict[str, Any]:
+        return {"epoch": (self.step - stage.first_step) * stage.samples / len(self.fine_tuning.sets["train"])}
+
+    def stage_summary(self, stage: Stage) -> str:
+        return (
+            f"stage {stage.number}: {stage.steps:,} steps of {stage.samples:,} examples of up to {stage.length:,} "
+            f"bases, scored every {self.fine_tuning.score_every:,} steps"
+        )
+
+    def epoch(self, stage: Stage, sample: int) -> int:
+        return sample // len(self.fine_tuning.sets["train"])
+
+    def validation_due(self) -> bool:
+        return self.due(self.fine_tuning.score_every)
+
+    def validate(self) -> None:
+        """Score the validation set and keep the parameters where they are the best so far."""
+        self.heartbeat.phase = f"scoring after step {self.step}"
+        predictions = self.predict("valid")
+        scores = score(predictions)
+        mean_loss = self._mean_loss(predictions)
+        if self.best.offer(scores[self.best.metric], self.step):
+            self._keep_best()
+        named = {f"validation_{name}": value for name, value in scores.items() if np.isfinite(value)}
+        self.write({"step": self.step, "validation_loss": mean_loss, **named})
+        self.progress.say(
+            f"score at step {self.step:,}: {self.best.metric} {scores[self.best.metric]:.4f}, loss {mean_loss:.4f} on "
+            f"{len(predictions.targets):,} examples; the best is {self.best.value:.4f} of step {self.best.step:,}"
+        )
+
+    def _mean_loss(self, predictions: Predictions) -> float:
+        join = np.concatenate if predictions.kind == "position" else np.stack
+        targets, outputs = join(predictions.targets), join(predictions.outputs)
+        kind = self.config.task.kind
+        parts = torch.from_numpy(outputs), torch.from_numpy(targets)
+        if self.fine_tuning.scale is not None:
+            parts = self.fine_tuning.scale.standard(parts[0]), self.fine_tuning.scale.standard(parts[1])
+        total = loss_sum(kind, *parts)
+        return float(total) / max(count_targets(kind, targets), 1)
+
+    def _keep_best(self) -> None:
+        parameters = gather_parameters(self.engine) | self.fixed
+        if self.environment.is_main:
+            config = dump_config(self.config)
+            keep_best(self.planned.directory, self.step, parameters, config, saved_best=self._saved_best)
+
+    def save(self, stage: Stage) -> None:
+        super().save(stage)
+        self._saved_best = self.best.step
+
+    def predict(self, split: str) -> Predictions:
+        """The outputs of the present parameters for a split; every rank must call it."""
+        found = self.fine_tuning.sets[split]
+        average = self.config.scoring.average_strands
+        outputs = self.predictor.outputs(found, len(self.fine_tuning.classes), average_strands=average)
+        if self.fine_tuning.scale is not None:
+            mean, deviation = (part.numpy() for part in self.fine_tuning.scale.tensors().values())
+            outputs = [row * deviation + mean for row in outputs]
+        return Predictions(self.config.task.kind, found.targets, outputs)
+
+    def satisfied(self) -> bool:
+        """Whether `scoring.patience` scores have passed without a better one."""
+        patience = self.config.scoring.patience
+        return patience is not None and self.best.worse >= patience
+
+    def state(self) -> dict[str, Any]:
+        return {"best": self.best.state()}
+
+    def finish(self) -> None:
+        why = f"no better score in {self.best.worse} tries" if self.satisfied() else "all stages are done"
+        self.progress.say(
+            f"trained {self.step:,} steps, {why}; the best step is {self.best.step:,} "
+            f"({self.best.metric} {self.best.value:.4f})"
+        )

@@ -1,0 +1,120 @@
+"""Sequences cut into pieces, and pieces of like length put into padded batches under a budget of tokens."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hyena_ds.errors import InputError
+from hyena_ds.genome.alphabet import PAD
+
+PaddingSide = Literal["left", "right"]
+
+
+@dataclass(frozen=True)
+class Windowing:
+    """How sequences are cut: into windows of `window` bases of which each shares `overlap` with the one before it."""
+
+    window: int
+    overlap: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.overlap < self.window:
+            raise InputError(
+                f"windows of {self.window:,} bases cannot overlap by {self.overlap:,}; "
+                "the overlap must be at least 0 and below the window"
+            )
+
+    @classmethod
+    def of(cls, window: int | None, overlap: int | None, l_max: int) -> "Windowing":
+        """Whole sequences up to `l_max` where `window` is None; `overlap` is half a window unless given."""
+        if window is None and overlap is not None:
+            raise InputError(f"an overlap of {overlap:,} bases needs a window; give window (--window), too")
+        if window is not None and not 1 <= window <= l_max:
+            raise InputError(f"a window of {window:,} bases does not lie between 1 and the model's l_max, {l_max:,}")
+        chosen = l_max if window is None else window
+        half = 0 if window is None else window // 2
+        return cls(chosen, half if overlap is None else overlap)
+
+    def spans(self, length: int) -> Iterator[tuple[int, int, int]]:
+        """Start, end and first owned base of each window of `length` bases.
+
+        Each base is owned by one window: the first that has `overlap` bases before it, or stands at the beginning.
+        """
+        start = owned = 0
+        while True:
+            end = min(start + self.window, length)
+            yield start, end, owned
+            if end == length:
+                return
+            start, owned = end - self.overlap, end
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Tokens [L] of a window, of which those from `owned` on count."""
+
+    tokens: np.ndarray
+    owned: int = 0
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pieces by their `numbers`, padded to one length.
+
+    Attributes:
+        tokens: uint8 [B, L].
+        real: bool [B, L], False at padding; None where there is none.
+        owned: bool [B, L], the positions that count.
+        spans: of each piece, its first owned position and its end.
+    """
+
+    numbers: tuple[int, ...]
+    tokens: Tensor
+    real: Tensor | None
+    owned: Tensor
+    spans: tuple[tuple[int, int], ...]
+
+
+def make_batch(pieces: Sequence[Piece], numbers: Sequence[int], side: PaddingSide = "right", length: int = 0) -> Batch:
+    """The batch of the pieces at `numbers`, padded on one `side` to the longest, or to `length`."""
+    chosen = [pieces[number] for number in numbers]
+    longest = max(length, *map(len, chosen))
+    tokens = np.full((len(chosen), longest), PAD, dtype=np.uint8)
+    owned = np.zeros(tokens.shape, dtype=bool)
+    spans = []
+    for row, piece in enumerate(chosen):
+        start = longest - len(piece) if side == "left" else 0
+        tokens[row, start : start + len(piece)] = piece.tokens
+        spans.append((start + piece.owned, start + len(piece)))
+        owned[row, slice(*spans[-1])] = True
+    padded = any(len(piece) < longest for piece in chosen)
+    real = torch.from_numpy(tokens != PAD) if padded else None
+    return Batch(tuple(numbers), torch.from_numpy(tokens), real, torch.from_numpy(owned), tuple(spans))
+
+
+def batches(pieces: Sequence[Piece], tokens_per_batch: int, l_max: int) -> Iterator[Batch]:
+    """All pieces, longest first, in batches of at most `tokens_per_batch` tokens or one piece."""
+    order = sorted(range(len(pieces)), key=lambda number: -len(pieces[number]))
+    first = 0
+    while first < len(order):
+        length = min(padded_length(len(pieces[order[first]])), l_max)
+        size = max(1, tokens_per_batch // length)
+        yield make_batch(pieces, order[first : first + size], length=length)
+        first += size
+
+
+def padded_length(length: int) -> int:
+    """The next of few lengths, 16 between a power of two and the next.
+
+    FFT, matrix products and the allocator keep something for every shape they meet: with any length a shape of its
+    own, a long job's memory would grow to several times that of a batch.
+    """
+    step = 1 << max(length.bit_length() - 5, 0)
+    return -(-length // step) * step

@@ -1,0 +1,103 @@
+"""From hidden states to a task's outputs: which positions count, and the head behind them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hyena_ds.model.dropout import Dropout
+
+DecoderMode = Literal["pool", "sum", "first", "last", "position"]
+SpecialToken = Literal["[CLS]", "[SEP]", "[BOS]", "[MASK]", "[RESERVED]"]
+SPECIAL_TOKEN_IDS: dict[SpecialToken, int] = {"[CLS]": 0, "[SEP]": 1, "[BOS]": 2, "[MASK]": 3, "[RESERVED]": 5}
+# The number of the head's dropout, beyond those of any backbone.
+HEAD_SITE = 1_000_000
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """How the hidden states of a sequence become its outputs.
+
+    `mode` reads their mean (`pool`), their `sum`, the `first` or `last` of them, or each `position` by itself. Padding
+    never counts; special tokens count where `special_tokens` names them. `normalize` gives each pooled vector mean 0
+    and deviation 1. `widths` are those of hidden layers, with ReLU; `dropout` stands behind each, or before the output
+    where there are none.
+    """
+
+    # Read by pydantic where this class is a section of a run's config.
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
+
+    mode: DecoderMode = "pool"
+    special_tokens: tuple[SpecialToken, ...] = ()
+    normalize: bool = False
+    widths: tuple[int, ...] = ()
+    dropout: float = 0.0
+    bias: bool = True
+
+    def __post_init__(self) -> None:
+        if any(width < 1 for width in self.widths):
+            raise ValueError(f"widths={list(self.widths)} must all be at least 1")
+        if not 0.0 <= self.dropout < 1.0:
+            raise ValueError(f"dropout={self.dropout} must be in [0, 1)")
+
+
+def counted_positions(input_ids: Tensor, attention_mask: Tensor, special_tokens: Sequence[str]) -> Tensor:
+    """Where a decoder may look, bool [B, L]: real positions, without the special tokens that are not named."""
+    counted = attention_mask != 0
+    for name, number in SPECIAL_TOKEN_IDS.items():
+        if name not in special_tokens:
+            counted = counted & (input_ids != number)
+    return counted
+
+
+def position_weights(counted: Tensor, mode: DecoderMode) -> Tensor:
+    """What each position contributes to the pooled vector, fp32 [B, L], from `counted` bool [B, L]."""
+    places = torch.arange(1, counted.shape[1] + 1, device=counted.device) * counted
+    match mode:
+        case "first":
+            first = torch.where(counted, places, counted.shape[1] + 1).amin(dim=1, keepdim=True)
+            return (places == first).float() * counted
+        case "last":
+            return (places == places.amax(dim=1, keepdim=True)).float() * counted
+        case "pool":
+            return counted.float() / counted.sum(dim=1, keepdim=True).clamp(min=1)
+        case "sum":
+            return counted.float()
+    raise ValueError("a head of one output a position reads no pooled vector; open it for token classification")
+
+
+def pooled(hidden: Tensor, weights: Tensor) -> Tensor:
+    """The weighted sum of positions, fp32 [B, D], of hidden states [B, L, D] and weights [B, L]."""
+    with torch.autocast(hidden.device.type, enabled=False):
+        return torch.einsum("bl,bld->bd", weights, hidden.float())
+
+
+class DecoderHead(nn.Linear):
+    """Outputs [..., C] of vectors [..., D], computed in fp32; without hidden layers it is one linear layer."""
+
+    def __init__(self, config: DecoderConfig, d_model: int, outputs: int) -> None:
+        widths = [d_model, *config.widths]
+        super().__init__(widths[-1], outputs, bias=config.bias)
+        self.hidden = nn.ModuleList(
+            nn.Linear(width, following) for width, following in zip(widths, config.widths, strict=False)
+        )
+        places = max(len(config.widths), 1)
+        self.dropouts = nn.ModuleList(Dropout(config.dropout, HEAD_SITE + number) for number in range(places))
+        self.normalize = config.normalize
+
+    def forward(self, value: Tensor, keys: Tensor | None = None, start: int = 0) -> Tensor:
+        """`value` [B, D] or [B, L, D], whose first position is `start`; `keys` [B] are for dropout."""
+        if value.dim() == 2:
+            return self.forward(value[:, None], keys)[:, 0]
+        with torch.autocast(value.device.type, enabled=False):
+            value = value.to(self.weight.dtype)
+            if self.normalize:
+                value = (value - value.mean(-1, keepdim=True)) / (value.std(-1, keepdim=True) + 1e-8)
+            if not self.hidden:
+                value = self.dropouts[0](value, keys, start)
+            for layer, dropout in zip(self.hidden, self.dropouts, strict=False):
+                value = dropout(torch.relu(layer(value)), keys, start)
+            return functional.linear(value, self.weight, self.bias)

@@ -1,0 +1,269 @@
+"""What the kernels are launched with."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hyena_ds.ops.long_convolution.triton.columns import columns_forward, columns_inverse
+from hyena_ds.ops.long_convolution.triton.plan import SIDE, Factors, factors_of
+from hyena_ds.ops.long_convolution.triton.rows import rows_correlated, rows_filtered, rows_transformed
+from hyena_ds.ops.long_convolution.triton.short import (
+    short_correlated,
+    short_filtered,
+    short_restored,
+    short_spectra,
+)
+from hyena_ds.ops.long_convolution.triton.tables import line_table, outer_tables, repeated_table, twisted_tables
+
+# Complex values of one chunk of channels that the passes over a long sequence hand on: 1 GiB in `fast`.
+CHUNK_ELEMENTS = 2**28
+# Programs that fill a GPU several times over.
+PROGRAMS = 2048
+# What was fastest on an H200. Of columns, by the side and the halves: warps, stages and tiles of a program.
+COLUMNS_FORWARD = {(64, 1): (4, 3, 8), (64, 2): (4, 3, 8), (128, 2): (4, 1, 1)}
+COLUMNS_INVERSE = {(64, 1): (4, 3, 8), (64, 2): (4, 2, 4), (128, 2): (8, 1, 2)}
+# Of rows, by their width: stages; and how many a program takes.
+ROW_STAGES = {32: 3, 64: 2}
+ROW_SHARE = 8
+SHORT_STAGES = 3
+
+
+@dataclass(frozen=True)
+class _Transform:
+    """One cut of a length with the precision, and what follows from both."""
+
+    factors: Factors
+    exact: bool
+    device: torch.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return torch.float32 if self.exact else torch.float16
+
+    @property
+    def step(self) -> float:
+        """A quarter turn over N."""
+        return math.pi / (2 * self.factors.points)
+
+
+@dataclass
+class _Planes:
+    """Complex values [rows, outer, 2, inner], with their scales."""
+
+    values: Tensor
+    scales: Tensor
+
+
+def triton_convolution(
+    signal: Tensor, filter: Tensor, bias: Tensor, *, exact: bool, bidirectional: bool = False, adjoint: bool = False
+) -> Tensor:
+    """As `right_angle_convolution`, or its adjoint, outside autograd; `exact` computes as fp32 does.
+
+    Raises ValueError for lengths below 16 or above 2^20.
+    """
+    transform = _Transform(factors_of(signal.shape[-1]), exact, signal.device)
+    signal, filter = _with_contiguous_positions(signal), filter.contiguous()
+    direct = bias - filter[:, 0] if bidirectional else bias
+    output = torch.empty(signal.shape, dtype=signal.dtype, device=signal.device)
+    if transform.factors.outer == 1:
+        _short_filtered(transform, signal, filter, direct, output, adjoint, bidirectional)
+        return output
+    for channels in _chunks(signal, transform.factors):
+        spectra = _spectra(transform, filter[channels])
+        planes = _forward(transform, signal[:, channels])
+        planes = _filtered(transform, planes, spectra, adjoint, bidirectional)
+        _inverse(transform, planes, signal[:, channels], direct[channels], output[:, channels])
+    return output
+
+
+def triton_gradients(
+    received: Tensor, signal: Tensor, filter: Tensor, bias: Tensor, *, exact: bool, bidirectional: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
+    """As `right_angle_gradients`: of signal, filter and bias, from the output's gradient `received`."""
+    transform = _Transform(factors_of(signal.shape[-1]), exact, signal.device)
+    signal, received, filter = *map(_with_contiguous_positions, (signal, received)), filter.contiguous()
+    direct = bias - filter[:, 0] if bidirectional else bias
+    signal_gradient = torch.empty(signal.shape, dtype=signal.dtype, device=signal.device)
+    filter_gradient = torch.empty(filter.shape, dtype=torch.float32, device=filter.device)
+    if transform.factors.outer == 1:
+        _short_correlated(transform, signal, received, filter_gradient, bidirectional)
+        _short_filtered(transform, received, filter, direct, signal_gradient, True, bidirectional)
+    else:
+        for channels in _chunks(signal, transform.factors):
+            arrived = _forward(transform, received[:, channels])
+            planes = _forward(transform, signal[:, channels])
+            taps = _correlated(transform, planes, arrived, signal.shape[0], bidirectional)
+            _inverse(transform, taps, None, None, filter_gradient[None, channels])
+            del planes, taps
+            spectra = _spectra(transform, filter[channels])
+            arrived = _filtered(transform, arrived, spectra, True, bidirectional)
+            _inverse(transform, arrived, received[:, channels], direct[channels], signal_gradient[:, channels])
+    if bidirectional:
+        bias_gradient = torch.einsum("bdl,bdl->d", received.float(), signal.float())
+        filter_gradient[:, 0] -= bias_gradient
+    else:
+        bias_gradient = filter_gradient[:, 0].clone()  # tap 0 and the bias weigh the same values
+    return signal_gradient, filter_gradient, bias_gradient
+
+
+def _with_contiguous_positions(value: Tensor) -> Tensor:
+    return value if value.stride(-1) == 1 else value.contiguous()
+
+
+def _chunks(signal: Tensor, factors: Factors) -> list[slice]:
+    batch, channels, _ = signal.shape
+    width = max(1, CHUNK_ELEMENTS // (batch * factors.points))
+    return [slice(first, min(first + width, channels)) for first in range(0, channels, width)]
+
+
+def _alignment(*numbers: int) -> int:
+    """The largest power of two up to 16 that divides all."""
+    return math.gcd(16, *numbers)
+
+
+def _forward(transform: _Transform, values: Tensor) -> _Planes:
+    factors = transform.factors
+    batch, channels, length = values.shape
+    rows, tiles = batch * channels, factors.inner // SIDE
+    planes = values.new_empty(rows, factors.outer, 2, factors.inner, dtype=transform.dtype)
+    scales = values.new_empty(rows, tiles, dtype=torch.float32)
+    forward, _ = outer_tables(factors, transform.dtype, transform.device)
+    batch_stride, channel_stride, _ = values.stride()
+    warps, stages, share = COLUMNS_FORWARD[factors.side, factors.halves]
+    grid = (factors.halves * -(-tiles // share), -(-channels // factors.packed), batch)
+    columns_forward[grid](
+        values, planes, scales, *forward, batch_stride, channel_stride, channels, length,
+        factors.outer // factors.halves, factors.inner, share, transform.step,
+        R=factors.side, HALVES=factors.halves, ALIGN=_alignment(batch_stride, channel_stride, length),
+        EXACT=transform.exact, num_warps=warps, num_stages=stages,
+    )  # fmt: skip
+    return _Planes(planes, scales)
+
+
+def _row_tables(transform: _Transform) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    factors = transform.factors
+    left = line_table(factors.height, SIDE, transform.dtype, transform.device)
+    return *left, *line_table(factors.width, factors.width, transform.dtype, transform.device)
+
+
+def _spectra(transform: _Transform, filter: Tensor) -> _Planes:
+    """Of filters [D, L], as planes with a scale a row."""
+    factors = transform.factors
+    planes = _forward(transform, filter[None])
+    scales = planes.scales.new_empty(filter.shape[0], factors.outer)
+    rows = scales.numel()
+    rows_transformed[(-(-rows // ROW_SHARE),)](
+        planes.values, planes.scales, scales, *_row_tables(transform), rows, factors.outer, factors.height, ROW_SHARE,
+        WIDTH=factors.width,
+        EXACT=transform.exact, num_warps=4, num_stages=ROW_STAGES[factors.width],
+    )  # fmt: skip
+    return _Planes(planes.values, scales)
+
+
+def _filtered(transform: _Transform, planes: _Planes, spectra: _Planes, adjoint: bool, bidirectional: bool) -> _Planes:
+    """`planes` times the filters' spectra, in place."""
+    factors = transform.factors
+    scales = planes.scales.new_empty(planes.scales.shape[0], factors.outer)
+    rows = scales.numel()
+    rows_filtered[(-(-rows // ROW_SHARE),)](
+        planes.values, planes.scales, spectra.values, spectra.scales, scales, *_row_tables(transform),
+        rows, spectra.scales.numel(), factors.outer, factors.height, ROW_SHARE,
+        ADJOINT=adjoint, BIDIRECTIONAL=bidirectional, WIDTH=factors.width, EXACT=transform.exact,
+        num_warps=4, num_stages=ROW_STAGES[factors.width],
+    )  # fmt: skip
+    return _Planes(planes.values, scales)
+
+
+def _correlated(transform: _Transform, planes: _Planes, arrived: _Planes, batch: int, bidirectional: bool) -> _Planes:
+    """The filters' gradient as planes [D, outer, 2, inner], where the first sample's stood."""
+    factors = transform.factors
+    channels = planes.values.shape[0] // batch
+    scales = planes.scales.new_empty(channels, factors.outer)
+    rows_correlated[(channels * factors.outer,)](
+        planes.values, planes.scales, arrived.values, arrived.scales, scales, *_row_tables(transform),
+        batch, scales.numel(), factors.outer, factors.height,
+        BIDIRECTIONAL=bidirectional, WIDTH=factors.width,
+        EXACT=transform.exact, num_warps=4, num_stages=ROW_STAGES[factors.width],
+    )  # fmt: skip
+    return _Planes(planes.values[:channels], scales)
+
+
+def _inverse(
+    transform: _Transform, planes: _Planes, signal: Tensor | None, weight: Tensor | None, output: Tensor
+) -> None:
+    """Real values into `output` [B, D, L], plus `weight` [D] times `signal`."""
+    factors = transform.factors
+    batch, channels, length = output.shape
+    _, inverse = outer_tables(factors, transform.dtype, transform.device)
+    source = output if signal is None else signal
+    strides = (*source.stride()[:2], *output.stride()[:2])
+    tiles = factors.inner // SIDE
+    warps, stages, share = COLUMNS_INVERSE[factors.side, factors.halves]
+    columns_inverse[(-(-tiles // share), -(-channels // factors.packed), batch)](
+        planes.values, planes.scales, source, source if weight is None else weight, output, *inverse, *strides,
+        channels, length, factors.outer // factors.halves, factors.inner, share, transform.step, factors.gain,
+        R=factors.side, HALVES=factors.halves, DIRECT=weight is not None, ALIGN=_alignment(*strides),
+        EXACT=transform.exact, num_warps=warps, num_stages=stages,
+    )  # fmt: skip
+
+
+def _short_shares(factors: Factors, batch: int, channels: int) -> tuple[int, int]:
+    """Tiles that a program takes, and how many programs share a channel."""
+    tiles = -(-batch // (factors.columns // factors.width))
+    share = -(-tiles // max(1, min(tiles, PROGRAMS // channels)))
+    return share, -(-tiles // share)
+
+
+def _short_filtered(
+    transform: _Transform, signal: Tensor, filter: Tensor, weight: Tensor, output: Tensor, adjoint: bool,
+    bidirectional: bool,
+) -> None:  # fmt: skip
+    factors = transform.factors
+    batch, channels, length = signal.shape
+    forward, back = twisted_tables(factors.height, transform.dtype, transform.device)
+    right = repeated_table(factors.width, factors.columns, transform.dtype, transform.device)
+    share, shares = _short_shares(factors, batch, channels)
+    spectra = signal.new_empty(channels, 2, SIDE, factors.columns, dtype=transform.dtype)
+    scales = signal.new_empty(channels, dtype=torch.float32)
+    short_spectra[(channels,)](
+        filter, spectra, scales, *forward, *right, length, factors.height, transform.step,
+        WIDTH=factors.width, COLUMNS=factors.columns, ALIGN=_alignment(length),
+        EXACT=transform.exact, num_warps=4, num_stages=SHORT_STAGES,
+    )  # fmt: skip
+    short_filtered[(channels, shares)](
+        signal, spectra, scales, weight, output, *forward, *back, *right, *signal.stride()[:2], batch, channels, length,
+        factors.height, transform.step, factors.gain, share,
+        WIDTH=factors.width, COLUMNS=factors.columns, ADJOINT=adjoint, BIDIRECTIONAL=bidirectional,
+        ALIGN=_alignment(*signal.stride()[:2], length),
+        EXACT=transform.exact, num_warps=4, num_stages=SHORT_STAGES,
+    )  # fmt: skip
+
+
+def _short_correlated(
+    transform: _Transform, signal: Tensor, received: Tensor, gradient: Tensor, bidirectional: bool
+) -> None:
+    """The filters' gradient [D, L] into `gradient`."""
+    factors = transform.factors
+    batch, channels, length = signal.shape
+    forward, back = twisted_tables(factors.height, transform.dtype, transform.device)
+    right = repeated_table(factors.width, factors.columns, transform.dtype, transform.device)
+    share, shares = _short_shares(factors, batch, channels)
+    partial = gradient.new_empty(shares, channels, 2, SIDE, factors.columns)
+    strides = (*signal.stride()[:2], *received.stride()[:2])
+    short_correlated[(channels, shares)](
+        signal, received, partial, *forward, *right, *strides, batch, channels, length, factors.height,
+        transform.step, share,
+        WIDTH=factors.width, COLUMNS=factors.columns, ALIGN=_alignment(*strides),
+        EXACT=transform.exact, num_warps=4, num_stages=SHORT_STAGES,
+    )  # fmt: skip
+    samples = factors.columns // factors.width
+    spectra = partial.sum(dim=0).unflatten(-1, (samples, factors.width)).sum(dim=-2).repeat(1, 1, 1, samples)
+    if bidirectional:
+        spectra[:, 0] *= 2
+        spectra[:, 1] = 0
+    short_restored[(channels,)](
+        spectra, gradient, *back, *right, length, factors.height, transform.step, factors.gain,
+        WIDTH=factors.width, COLUMNS=factors.columns, EXACT=transform.exact, num_warps=4,
+    )  # fmt: skip

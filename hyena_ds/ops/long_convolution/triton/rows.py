@@ -1,0 +1,159 @@
+"""The inner transform of a long sequence, N2 = A · B points in one tile [A, B], and what is done to the spectra.
+
+A row of planes [R1, 2, N2] is transformed by a DFT from the left, a turn and a DFT from the right; the frequencies
+stay in the order that this gives, since products need none. Everything is done where the row stands.
+"""
+
+import triton
+import triton.language as tl
+
+from hyena_ds.ops.long_convolution.triton.arithmetic import (
+    largest_of,
+    narrow,
+    power_below,
+    rotated,
+    times,
+    transform_left,
+    transform_right,
+)
+from hyena_ds.ops.long_convolution.triton.columns import TILE_COLUMNS
+
+# Lines of a tile, A at most.
+SIDE = tl.constexpr(64)
+TURN = tl.constexpr(6.283185307179586)
+
+
+@triton.jit
+def _square(table, SIZE: tl.constexpr):
+    line = tl.arange(0, SIZE)
+    return tl.load(table + line[:, None] * SIZE + line[None, :])
+
+
+@triton.jit
+def _load(planes, row, height, WIDTH: tl.constexpr):
+    """Real and imaginary part [64, B] of a row, zero below `height` lines."""
+    line = tl.arange(0, SIDE)
+    source = planes + row * (2 * WIDTH * height) + line[:, None] * WIDTH + tl.arange(0, WIDTH)[None, :]
+    inside = (line < height)[:, None]
+    return tl.load(source, mask=inside, other=0.0), tl.load(source + WIDTH * height, mask=inside, other=0.0)
+
+
+@triton.jit
+def _store(re, im, planes, row, height, WIDTH: tl.constexpr, EXACT: tl.constexpr):
+    line = tl.arange(0, SIDE)
+    target = planes + row * (2 * WIDTH * height) + line[:, None] * WIDTH + tl.arange(0, WIDTH)[None, :]
+    inside = (line < height)[:, None]
+    tl.store(target, narrow(re, EXACT), mask=inside)
+    tl.store(target + WIDTH * height, narrow(im, EXACT), mask=inside)
+
+
+@triton.jit
+def _turned(re, im, turn, WIDTH: tl.constexpr):
+    """Times exp(i turn a b)."""
+    line, column = tl.arange(0, SIDE).to(tl.float32), tl.arange(0, WIDTH).to(tl.float32)
+    return rotated(re, im, (line * turn)[:, None], column[None, :])
+
+
+@triton.jit
+def _spectrum(
+    planes, scales, row, sequence, height, left_re, left_im, right_re, right_im,
+    WIDTH: tl.constexpr, EXACT: tl.constexpr,
+):  # fmt: skip
+    """The spectrum [64, B] of a row of `sequence` as columns_forward leaves it, and its scale."""
+    line = tl.arange(0, SIDE)
+    tiles = height * WIDTH // TILE_COLUMNS
+    scale = tl.load(scales + sequence * tiles + line * WIDTH // TILE_COLUMNS, mask=line < height, other=0.0)
+    largest = tl.max(scale)
+    factor = narrow(scale * (1.0 / largest), EXACT)[:, None]
+    re, im = _load(planes, row, height, WIDTH)
+    re, im = transform_left(left_re, left_im, re * factor, im * factor, False, EXACT)
+    re, im = _turned(re, im, -TURN / (WIDTH * height), WIDTH)
+    re, im = transform_right(narrow(re, EXACT), narrow(im, EXACT), right_re, right_im, False, EXACT)
+    return re, im, largest
+
+
+@triton.jit
+def _restored(re, im, height, left_re, left_im, right_re, right_im, WIDTH: tl.constexpr, EXACT: tl.constexpr):
+    """The row whose spectrum is given, and its scale."""
+    scale, inverse = power_below(largest_of(tl.maximum(tl.abs(re), tl.abs(im))))
+    re, im = narrow(re * inverse, EXACT), narrow(im * inverse, EXACT)
+    re, im = transform_right(re, im, right_re, right_im, True, EXACT)
+    re, im = _turned(re, im, TURN / (WIDTH * height), WIDTH)
+    re, im = transform_left(left_re, left_im, narrow(re, EXACT), narrow(im, EXACT), True, EXACT)
+    return re, im, scale
+
+
+@triton.jit
+def rows_transformed(
+    planes, scales, out_scales, left_re, left_im, right_re, right_im, rows, outers, height, share,
+    WIDTH: tl.constexpr, EXACT: tl.constexpr,
+):  # fmt: skip
+    """Rows become their spectra; a program takes `share` of them."""
+    left_re, left_im = _square(left_re, SIDE), _square(left_im, SIDE)
+    right_re, right_im = _square(right_re, WIDTH), _square(right_im, WIDTH)
+    first = tl.program_id(0) * share
+    for number in range(first, tl.minimum(first + share, rows)):
+        row = tl.cast(number, tl.int64)
+        re, im, scale = _spectrum(
+            planes, scales, row, row // outers, height, left_re, left_im, right_re, right_im, WIDTH, EXACT
+        )
+        _store(re, im, planes, row, height, WIDTH, EXACT)
+        tl.store(out_scales + row, scale)
+
+
+@triton.jit
+def rows_filtered(
+    planes, scales, spectra, spectrum_scales, out_scales, left_re, left_im, right_re, right_im,
+    rows, filter_rows, outers, height, share,
+    ADJOINT: tl.constexpr, BIDIRECTIONAL: tl.constexpr, WIDTH: tl.constexpr, EXACT: tl.constexpr,
+):  # fmt: skip
+    """Rows [B · D · R1] are filtered by the rows of `spectra` [D · R1]; a program takes `share` of them."""
+    left_re, left_im = _square(left_re, SIDE), _square(left_im, SIDE)
+    right_re, right_im = _square(right_re, WIDTH), _square(right_im, WIDTH)
+    first = tl.program_id(0) * share
+    for number in range(first, tl.minimum(first + share, rows)):
+        row = tl.cast(number, tl.int64)
+        re, im, scale = _spectrum(
+            planes, scales, row, row // outers, height, left_re, left_im, right_re, right_im, WIDTH, EXACT
+        )
+        filter_re, filter_im = _load(spectra, row % filter_rows, height, WIDTH)
+        if BIDIRECTIONAL:
+            re, im = 2 * re * filter_re, 2 * im * filter_re
+        elif ADJOINT:
+            re, im = times(re, im, filter_re, -filter_im)
+        else:
+            re, im = times(re, im, filter_re, filter_im)
+        re, im, own = _restored(re, im, height, left_re, left_im, right_re, right_im, WIDTH, EXACT)
+        _store(re, im, planes, row, height, WIDTH, EXACT)
+        tl.store(out_scales + row, own * scale * tl.load(spectrum_scales + row % filter_rows))
+
+
+@triton.jit
+def rows_correlated(
+    planes, scales, received, received_scales, out_scales, left_re, left_im, right_re, right_im,
+    batch, filter_rows, outers, height,
+    BIDIRECTIONAL: tl.constexpr, WIDTH: tl.constexpr, EXACT: tl.constexpr,
+):  # fmt: skip
+    """Conjugate spectra of `planes` times those of `received`, summed over samples, into the first sample's rows."""
+    own_row = tl.program_id(0).to(tl.int64)
+    left_re, left_im = _square(left_re, SIDE), _square(left_im, SIDE)
+    right_re, right_im = _square(right_re, WIDTH), _square(right_im, WIDTH)
+    total_re = tl.zeros((SIDE, WIDTH), tl.float32)
+    total_im = tl.zeros((SIDE, WIDTH), tl.float32)
+    for sample in range(batch):
+        row = own_row + sample * filter_rows
+        re, im, scale = _spectrum(
+            planes, scales, row, row // outers, height, left_re, left_im, right_re, right_im, WIDTH, EXACT
+        )
+        own_re, own_im = narrow(re, EXACT), narrow(im, EXACT)
+        re, im, other = _spectrum(
+            received, received_scales, row, row // outers, height, left_re, left_im, right_re, right_im, WIDTH, EXACT
+        )
+        re, im = times(re, im, own_re.to(tl.float32), -own_im.to(tl.float32))
+        total_re += re * (scale * other)
+        total_im += im * (scale * other)
+    if BIDIRECTIONAL:
+        total_re, total_im = 2 * total_re, tl.zeros_like(total_im)
+    re, im, own = _restored(total_re, total_im, height, left_re, left_im, right_re, right_im, WIDTH, EXACT)
+    _store(re, im, planes, own_row, height, WIDTH, EXACT)
+    tl.store(out_scales + own_row, own)

@@ -1,0 +1,64 @@
+"""DFT tables: almost unitary, computed in float64, padded with zeros to the sides of the tiles that they multiply."""
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from hyena_ds.ops.long_convolution.triton.plan import SIDE, Factors, table_scale
+
+Table = tuple[Tensor, Tensor]
+
+
+def _parts(matrix: Tensor, dtype: torch.dtype, device: torch.device) -> Table:
+    return matrix.real.to(device, dtype).contiguous(), matrix.imag.to(device, dtype).contiguous()
+
+
+def _dft(points: int) -> Tensor:
+    """exp(-2 pi i j k / n), not scaled."""
+    line = torch.arange(points, dtype=torch.float64)
+    turn = -2 * torch.pi / points * (line[:, None] * line[None, :] % points)
+    return torch.polar(torch.ones_like(turn), turn)
+
+
+def _padded(matrix: Tensor, side: int) -> Tensor:
+    whole = torch.zeros(*matrix.shape[:-2], side, side, dtype=matrix.dtype)
+    whole[..., : matrix.shape[-2], : matrix.shape[-1]] = matrix
+    return whole
+
+
+@lru_cache(maxsize=64)
+def line_table(points: int, side: int, dtype: torch.dtype, device: torch.device) -> Table:
+    """The DFT of `points` [side, side]."""
+    return _parts(_padded(table_scale(points) * _dft(points), side), dtype, device)
+
+
+@lru_cache(maxsize=64)
+def twisted_tables(points: int, dtype: torch.dtype, device: torch.device) -> tuple[Table, Table]:
+    """The DFT of `points` after the right angle's exp(i pi a / 2A), and its inverse: [64, 64] each."""
+    line = torch.arange(points, dtype=torch.float64)
+    twist = torch.polar(torch.full_like(line, table_scale(points)), line * (torch.pi / (2 * points)))
+    forward = _padded(_dft(points) * twist, SIDE)
+    return _parts(forward, dtype, device), _parts(forward.mH, dtype, device)
+
+
+@lru_cache(maxsize=64)
+def repeated_table(width: int, side: int, dtype: torch.dtype, device: torch.device) -> Table:
+    """The DFT of `width` points for each of the samples that lie side by side: block-diagonal [side, side]."""
+    return _parts(torch.block_diag(*[table_scale(width) * _dft(width)] * (side // width)), dtype, device)
+
+
+@lru_cache(maxsize=64)
+def outer_tables(factors: Factors, dtype: torch.dtype, device: torch.device) -> tuple[Table, Table]:
+    """The twisted outer DFT, a table for each residue of the frequency, and its inverse: [halves, R, R].
+
+    Block-diagonal where several sequences make a tile.
+    """
+    points = factors.outer // factors.halves
+    line = torch.arange(points, dtype=torch.float64)
+    forward = torch.zeros(factors.halves, factors.side, factors.side, dtype=torch.complex128)
+    for residue in range(factors.halves):
+        turn = line * ((1 - 4 * residue) * torch.pi / (2 * factors.outer))
+        table = _dft(points) * torch.polar(torch.full_like(turn, table_scale(factors.outer)), turn)
+        forward[residue] = _padded(torch.block_diag(*[table] * factors.packed), factors.side)
+    return _parts(forward, dtype, device), _parts(forward.mH, dtype, device)

@@ -1,0 +1,39 @@
+"""What every run is, whatever it learns: a config on so many ranks, in stages."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from hyena_ds.data.plan import StepPlan
+from hyena_ds.errors import InputError
+from hyena_ds.parallel.dimensions import ParallelDimensions
+from hyena_ds.parallel.environment import ProcessEnvironment
+from hyena_ds.training.config import TrainingConfig
+from hyena_ds.training.stages import Schedule, Stage
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run that can start."""
+
+    config: TrainingConfig
+    environment: ProcessEnvironment
+    dimensions: ParallelDimensions
+    schedule: Schedule
+
+    @property
+    def directory(self) -> Path:
+        return Path(self.config.run_directory)
+
+    def step_plan(self, stage: Stage) -> StepPlan:
+        """How the samples of this stage's steps are shared by ranks and micro-batches."""
+        return stage.plan(self.dimensions.data_parallel_size)
+
+
+def check_run_directory(directory: Path) -> None:
+    """Raises InputError where nothing can be written under `directory`; makes nothing."""
+    existing = next(place for place in (directory, *directory.absolute().parents) if place.exists())
+    if not existing.is_dir():
+        raise InputError(f"run_directory={directory}: {existing} is a file; name another directory")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise InputError(f"run_directory={directory}: {existing} cannot be written; name another directory")
