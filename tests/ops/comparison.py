@@ -14,7 +14,7 @@ def outputs_and_gradients(
     found = function(*leaves)
     outputs = [found] if isinstance(found, Tensor) else list(found)
     generator = torch.Generator().manual_seed(1)
-    weights = [torch.randn(output.shape, generator=generator).to(output) for output in outputs]
+    weights = [torch.randn(output.shape, generator=generator).bfloat16().to(output) for output in outputs]
     wanted = [leaf for leaf in leaves if leaf.requires_grad]
     gradients = torch.autograd.grad(outputs, wanted, weights, materialize_grads=True)
     assert [gradient.dtype for gradient in gradients] == [leaf.dtype for leaf in wanted]

@@ -64,7 +64,9 @@ def test_the_norm_alone_of_a_part_of_each_sequence(dtype: torch.dtype, kernel_de
 @pytest.mark.parametrize("used", [0, 1])
 def test_one_output_alone_may_be_used(used: int, kernel_device: torch.device) -> None:
     inputs = [random(1, 9, 16, seed=0, dtype=BFLOAT), *(random(*shape, seed=1) for shape in ((1, 9, 16), (16,), (16,)))]
-    found = outputs_and_gradients(lambda *given: fused.fused_added_norm(*given, EPSILON, FLOAT)[used], inputs, kernel_device)
+    found = outputs_and_gradients(
+        lambda *given: fused.fused_added_norm(*given, EPSILON, FLOAT)[used], inputs, kernel_device
+    )
     exact = outputs_and_gradients(
         lambda *given: plain(*given)[used], [value.double() for value in inputs], torch.device("cpu")
     )

@@ -1,5 +1,5 @@
 """The residual stream and its layer norm."""
 
-from hyena_ds.ops.residual_norm.dispatch import added_norm, residual_norm, with_added
+from hyena_ds.ops.residual_norm.dispatch import add_residual, added_norm, residual_norm
 
-__all__ = ["added_norm", "residual_norm", "with_added"]
+__all__ = ["add_residual", "added_norm", "residual_norm"]

@@ -22,7 +22,7 @@ def short_convolution_gate(
     Returns:
         [B, D, L], the dtype of `projected` (under autocast that of the convolution).
     """
-    if keep is None and _has_fused_shape(weight) and (kernels := fused_kernels("short_convolution", projected)):
+    if keep is None and _filter_has_fused_shape(weight) and (kernels := fused_kernels("short_convolution", projected)):
         fused: Tensor = kernels.fused_gate(projected, weight, bias, context)
         return fused
     gate, value = short_convolution(projected, weight, bias, context, keep).chunk(2, dim=1)
@@ -37,12 +37,16 @@ def short_convolution_finish(
     What leaves the last long convolution through the last gate; the other arguments are those of
     `short_convolution_gate` for D channels.
     """
-    if keep is None and _has_fused_shape(weight) and (kernels := fused_kernels("short_convolution", projected, value)):
+    if (
+        keep is None
+        and _filter_has_fused_shape(weight)
+        and (kernels := fused_kernels("short_convolution", projected, value))
+    ):
         fused: Tensor = kernels.fused_finish(projected, weight, bias, value, context)
         return fused
     return (value * short_convolution(projected, weight, bias, context, keep)).transpose(1, 2)
 
 
-def _has_fused_shape(weight: Tensor) -> bool:
+def _filter_has_fused_shape(weight: Tensor) -> bool:
     channels, _, width = weight.shape
     return channels % 4 == 0 and width <= LONGEST_FUSED_FILTER

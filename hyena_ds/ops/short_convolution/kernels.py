@@ -75,7 +75,7 @@ def _parameter_sums(
     gradient, source, start, local, rows, channel, used, column, WIDTH: tl.constexpr, STRIDE: tl.constexpr,
     ROWS: tl.constexpr, CHANNELS: tl.constexpr, WARPS: tl.constexpr,
 ):  # fmt: skip
-    """What a tile adds to the gradients of taps and bias [WARPS, CHANNELS, COLUMNS]; `gradient` is the filtered tile's."""
+    """What a tile adds to the gradients of taps and bias [WARPS, CHANNELS, COLUMNS], from its filtered `gradient`."""
     sums = tl.where(column == WIDTH, _over_rows(gradient, ROWS, CHANNELS, WARPS), 0.0)
     for tap in tl.static_range(WIDTH):
         value = _shifted(source, start, local + (tap - WIDTH + 1), rows, channel, used, STRIDE)
