@@ -18,6 +18,12 @@ MODEL_SOURCES = tuple(
     for name in (
         "model/config.py",
         "model/dropout.py",
+        "ops/fused.py",
+        "ops/linear_gelu/dispatch.py",
+        "ops/residual_norm/dispatch.py",
+        "ops/short_convolution/reference.py",
+        "ops/short_convolution/dispatch.py",
+        "ops/token_loss/dispatch.py",
         "ops/long_convolution/reference.py",
         "ops/long_convolution/right_angle.py",
         "ops/long_convolution/dispatch.py",

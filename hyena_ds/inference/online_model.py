@@ -7,8 +7,9 @@ from torch import Tensor
 
 from hyena_ds.errors import InputError
 from hyena_ds.inference.online_convolution import OnlineConvolution
-from hyena_ds.model.block import Block, add_residual, normalised
+from hyena_ds.model.block import Block, normalised
 from hyena_ds.model.language_model import HyenaLanguageModel
+from hyena_ds.ops.residual_norm.dispatch import add_residual
 
 
 class OnlineModel:
@@ -29,7 +30,7 @@ class OnlineModel:
         hidden, residual = backbone.embeddings(tokens), None
         for block in self._blocks:
             hidden, residual = block(hidden, residual)
-        logits: Tensor = self._model.lm_head(normalised(backbone.ln_f, add_residual(hidden, residual)))
+        logits: Tensor = self._model.lm_head(normalised(backbone.ln_f, add_residual(hidden, residual), wide=True))
         return logits.float()
 
 

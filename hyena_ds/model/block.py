@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from hyena_ds.model.config import ModelConfig
 from hyena_ds.model.convolution import exchanged_convolution
@@ -14,8 +13,10 @@ from hyena_ds.model.dropout import Dropout
 from hyena_ds.model.execution import Execution, Positions
 from hyena_ds.model.filter import PositionalFeatures
 from hyena_ds.model.offload import saved_on_host
-from hyena_ds.model.operator import HyenaOperator
+from hyena_ds.model.operator import LAST_GATE, HyenaOperator
 from hyena_ds.model.tiling import Tiling, trainable
+from hyena_ds.ops.linear_gelu.dispatch import linear_gelu
+from hyena_ds.ops.residual_norm.dispatch import add_residual, added_norm, residual_norm
 
 
 class Mlp(nn.Module):
@@ -27,7 +28,7 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(config.inner_width, config.d_model)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        output: Tensor = self.fc2(functional.gelu(self.fc1(hidden), approximate="tanh"))
+        output: Tensor = self.fc2(linear_gelu(hidden, self.fc1.weight, self.fc1.bias))
         return output
 
 
@@ -46,38 +47,44 @@ class Block(nn.Module):
         self.execution = execution
 
     def forward(self, hidden: Tensor, residual: Tensor | None, positions: Positions) -> tuple[Tensor, Tensor]:
-        residual = add_residual(self.dropout1(hidden, positions.keys, positions.start), residual)
-        residual, halo = self.execution.sequence.with_halo(residual, self.mixer.reach)
-        with saved_on_host(residual, self.execution.offload):
-            return self._layer(residual, halo, positions)
-
-    def _layer(self, residual: Tensor, halo: Tensor | None, positions: Positions) -> tuple[Tensor, Tensor]:
-        """The MLP's output and the residual stream before it."""
+        """The MLP's output, and the residual stream before it."""
+        hidden = self.dropout1(hidden, positions.keys, positions.start)
         policy = self.execution.activation_checkpointing
-        if policy in ("none", "mlp"):
-            residual = self._mix(residual, halo, positions)
-            if policy == "none":
-                return self._transform(residual), residual
-            tiling = self._tiling(self._transform_tile, positions, residual, self.norm2, self.mlp)
-            return tiling(None, residual)[0], residual
-        value = self._convolved(residual, halo, positions)
-        if policy == "mixer":
-            tiling = self._tiling(self._finish_tile, positions, residual, *self._projections(), self.mixer.out_proj)
-            (residual,) = tiling(halo, residual, value)
-            return self._transform(residual), residual
-        modules = (*self._projections(), self.mixer.out_proj, self.norm2, self.mlp)
-        tiling = self._tiling(self._finish_and_transform_tile, positions, residual, *modules)
-        hidden, residual = tiling(halo, residual, value)
-        return hidden, residual
+        if policy in ("mixer", "block"):
+            return self._recomputed_mixer(hidden, residual, positions)
+        mixed, residual = self._mix(hidden, residual, positions)
+        if policy == "none":
+            residual, normal = add_and_normalise(self.norm2, mixed, residual)
+            return self.mlp(normal), residual
+        residual = add_residual(mixed, residual)
+        tiling = self._tiling(self._transform_tile, positions, residual, self.norm2, self.mlp)
+        return tiling(None, residual)[0], residual
 
-    def _mix(self, residual: Tensor, halo: Tensor | None, positions: Positions) -> Tensor:
-        """The residual stream after the mixer."""
-        extended = residual if halo is None else torch.cat([halo, residual], dim=1)
-        context = extended.shape[1] - residual.shape[1]
-        real = positions.real(positions.start - context, extended.shape[1])
-        hidden = normalised(self.norm1, extended)
-        mixed = self.mixer(hidden, real, positions.keys, positions.start, context)
-        return add_residual(self.dropout2(mixed, positions.keys, positions.start), residual)
+    def _mix(self, hidden: Tensor, residual: Tensor | None, positions: Positions) -> tuple[Tensor, Tensor]:
+        """The mixer's output, and the residual stream before it."""
+        residual, normal = add_and_normalise(self.norm1, hidden, residual)
+        residual, halo = self.execution.sequence.with_halo(residual, self.mixer.reach)
+        if halo is not None:
+            normal = normalised(self.norm1, torch.cat([halo, residual], dim=1))
+        context = normal.shape[1] - residual.shape[1]
+        real = positions.real(positions.start - context, normal.shape[1])
+        mixed = self.mixer(normal, real, positions.keys, positions.start, context)
+        return self.dropout2(mixed, positions.keys, positions.start), residual
+
+    def _recomputed_mixer(self, hidden: Tensor, residual: Tensor | None, positions: Positions) -> tuple[Tensor, Tensor]:
+        """As `forward`, keeping of the mixer what enters it and what enters and leaves each long convolution."""
+        residual, halo = self.execution.sequence.with_halo(add_residual(hidden, residual), self.mixer.reach)
+        del hidden
+        with saved_on_host(residual, self.execution.offload):
+            value = self._convolved(residual, halo, positions)
+            if self.execution.activation_checkpointing == "mixer":
+                tiling = self._tiling(self._finish_tile, positions, residual, *self._projections(), self.mixer.out_proj)
+                (residual,) = tiling(halo, residual, value)
+                return self._transform(residual), residual
+            modules = (*self._projections(), self.mixer.out_proj, self.norm2, self.mlp)
+            tiling = self._tiling(self._finish_and_transform_tile, positions, residual, *modules)
+            transformed, residual = tiling(halo, residual, value)
+            return transformed, residual
 
     def _transform(self, residual: Tensor) -> Tensor:
         transformed: Tensor = self.mlp(normalised(self.norm2, residual))
@@ -123,26 +130,24 @@ class Block(nn.Module):
         self, step: int, positions: Positions, start: int, context: int, extended: Tensor, *value: Tensor
     ) -> tuple[Tensor]:
         """The signal [B, D, T] of the long convolution `step`; `value` [B, T, D] left the one before."""
-        last = self.mixer.order - step
-        parts = slice(last - 1, last if value else last + 1)
-        gate, *source = self._project(positions, start, context, extended, parts)
-        carried = value[0].transpose(1, 2) if value else source[0]
-        real = positions.real(start, carried.shape[2])
-        return (self.mixer.gated(carried, gate, real, positions.keys, start),)
-
-    def _project(
-        self, positions: Positions, start: int, context: int, extended: Tensor, parts: slice
-    ) -> tuple[Tensor, ...]:
         real = positions.real(start - context, extended.shape[1])
-        return self.mixer.projections(normalised(self.norm1, extended), real, context, parts)
+        projected = self.mixer.project(normalised(self.norm1, extended), self.mixer.parts(step))
+        carried = value[0].transpose(1, 2) if value else None
+        return (self.mixer.signal(step, projected, carried, real, positions.keys, start, context),)
+
+    def _mixed_tile(self, positions: Positions, start: int, context: int, extended: Tensor, value: Tensor) -> Tensor:
+        """The mixer's output, whose last long convolution gave `value` [B, T, D]."""
+        real = positions.real(start - context, extended.shape[1])
+        projected = self.mixer.project(normalised(self.norm1, extended), LAST_GATE)
+        mixed = self.mixer.finish(projected, value.transpose(1, 2), real, context)
+        return self.dropout2(mixed, positions.keys, start)
 
     def _finish_tile(
         self, positions: Positions, start: int, context: int, extended: Tensor, value: Tensor
     ) -> tuple[Tensor]:
-        """The residual stream after the mixer, whose last long convolution gave `value` [B, T, D]."""
-        (first,) = self._project(positions, start, context, extended, slice(0, 1))
-        mixed = self.mixer.out_proj(value * first.transpose(1, 2))
-        return (add_residual(self.dropout2(mixed, positions.keys, start), extended[:, context:]),)
+        """The residual stream after the mixer."""
+        mixed = self._mixed_tile(positions, start, context, extended, value)
+        return (add_residual(mixed, extended[:, context:]),)
 
     def _transform_tile(self, _positions: Positions, _start: int, context: int, extended: Tensor) -> tuple[Tensor]:
         return (self._transform(extended[:, context:]),)
@@ -150,17 +155,18 @@ class Block(nn.Module):
     def _finish_and_transform_tile(
         self, positions: Positions, start: int, context: int, extended: Tensor, value: Tensor
     ) -> tuple[Tensor, Tensor]:
-        (residual,) = self._finish_tile(positions, start, context, extended, value)
-        return self._transform(residual), residual
+        mixed = self._mixed_tile(positions, start, context, extended, value)
+        residual, normal = add_and_normalise(self.norm2, mixed, extended[:, context:])
+        return self.mlp(normal), residual
 
 
-def normalised(norm: nn.LayerNorm, residual: Tensor) -> Tensor:
-    """The norm of the fp32 residual, in the dtype of the weights."""
-    normalised: Tensor = norm(residual.to(norm.weight.dtype))
-    return normalised
+def normalised(norm: nn.LayerNorm, residual: Tensor, *, wide: bool = False) -> Tensor:
+    """The norm of the fp32 residual, for a matrix product; `wide` in the dtype of the weights."""
+    return residual_norm(residual, norm.weight, norm.bias, norm.eps, wide=wide)
 
 
-def add_residual(hidden: Tensor, residual: Tensor | None) -> Tensor:
-    """The residual stream, kept in fp32 or wider."""
-    wide = torch.promote_types(hidden.dtype, torch.float32)
-    return hidden.to(wide) if residual is None else residual + hidden.to(wide)
+def add_and_normalise(
+    norm: nn.LayerNorm, hidden: Tensor, residual: Tensor | None, *, wide: bool = False
+) -> tuple[Tensor, Tensor]:
+    """The residual stream with `hidden` added, and its norm."""
+    return added_norm(hidden, residual, norm.weight, norm.bias, norm.eps, wide=wide)

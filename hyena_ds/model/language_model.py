@@ -5,14 +5,14 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from hyena_ds.model.block import Block, add_residual, normalised
+from hyena_ds.model.block import Block, add_and_normalise
 from hyena_ds.model.config import ModelConfig
 from hyena_ds.model.dropout import Dropout
 from hyena_ds.model.execution import Execution, positions_of
 from hyena_ds.model.filter import PositionalFeatures
 from hyena_ds.model.tiling import Tiling, trainable
+from hyena_ds.ops.token_loss.dispatch import fused_token_loss_serves, token_loss
 
 # 12 tokens, padded to a multiple of 8; rows 12 to 15 are in every published checkpoint.
 EMBEDDING_ROWS = 16
@@ -75,8 +75,8 @@ class HyenaBackbone(nn.Module):
         for layer in self.layers:
             hidden, residual = layer(hidden, residual, positions)
             yield hidden
-        last = add_residual(self.final_dropout(hidden, dropout_keys, positions.start), residual)
-        yield normalised(self.ln_f, last)
+        hidden = self.final_dropout(hidden, dropout_keys, positions.start)
+        yield add_and_normalise(self.ln_f, hidden, residual, wide=True)[1]
 
 
 class NextTokenHead(nn.Linear):
@@ -90,6 +90,8 @@ class NextTokenHead(nn.Linear):
         """Logits [B, L, 16] from hidden states [B, L, D]; with token ids `targets` [B, L], fp32 nats [B, L]."""
         if targets is None:
             return self._logits(hidden)
+        if fused_token_loss_serves(hidden, self.weight):
+            return token_loss(hidden, self.weight, targets)
         tiling = Tiling(self._nats, trainable(self), size=self.execution.tile(hidden.shape[0]))
         return tiling(None, hidden, targets)[0]
 
@@ -98,8 +100,7 @@ class NextTokenHead(nn.Linear):
             return super().forward(hidden)
 
     def _nats(self, _start: int, _context: int, hidden: Tensor, targets: Tensor) -> tuple[Tensor]:
-        logits = self._logits(hidden).float()
-        return (functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view_as(targets),)
+        return (token_loss(hidden, self.weight, targets),)
 
 
 class HyenaLanguageModel(nn.Module):

@@ -12,6 +12,10 @@ from hyena_ds.model.dropout import Dropout
 from hyena_ds.model.execution import Execution
 from hyena_ds.model.filter import HyenaFilter, PositionalFeatures
 from hyena_ds.model.sequence import own_channels
+from hyena_ds.ops.short_convolution.dispatch import short_convolution_finish, short_convolution_gate
+from hyena_ds.ops.short_convolution.reference import short_convolution
+
+LAST_GATE = slice(0, 1)
 
 
 class HyenaOperator(nn.Module):
@@ -47,36 +51,69 @@ class HyenaOperator(nn.Module):
 
         `keep` [B, context + L] is 1 at real positions, `keys` [B] are for dropout.
         """
-        projected = masked(self.in_proj(hidden).transpose(1, 2), keep)  # [B, (N + 1) D, L]
-        first, *gates, value = self._local(self.short_filter(projected), context).chunk(self.order + 1, dim=1)
-        filters, biases = self.filters(self.execution.sequence.size * value.shape[-1])
-        keep = None if keep is None else keep[:, context:]
+        width = self.out_proj.in_features
+        projected = self.in_proj(hidden)  # [B, context + L, (N + 1) D]
+        first, *gates = projected.split([width] * (self.order - 1) + [2 * width], dim=2)
+        value = None
+        filters, biases = self.filters(self.execution.sequence.size * (hidden.shape[1] - context))
         for step, gate in enumerate(reversed(gates)):
-            value = self.gated(value, gate, keep, keys, start)
-            value = exchanged_convolution(self.settings(), value, filters[step], biases[step])
-        mixed: Tensor = self.out_proj((value * first).transpose(1, 2))
-        return mixed
+            signal = self.signal(step, gate, value, keep, keys, start, context)
+            value = exchanged_convolution(self.settings(), signal, filters[step], biases[step])
+        return self.finish(first, value, keep, context)
 
-    def projections(self, hidden: Tensor, keep: Tensor | None, context: int, parts: slice) -> tuple[Tensor, ...]:
-        """Some of the N + 1 projections after the short convolution, each [B, D, L]; 0 is the last gate, N the value.
+    def parts(self, step: int) -> slice:
+        """The projections that the signal of the long convolution `step` needs: a gate, and first of all the value."""
+        last = self.order - step
+        return slice(last - 1, last if step else last + 1)
+
+    def project(self, hidden: Tensor, parts: slice) -> Tensor:
+        """Some of the N + 1 projections, side by side [B, L, P D]; 0 is the last gate, N the value.
 
         As `forward` computes all of them, for callers that need them at different times.
         """
+        rows = self._rows(parts)
+        return functional.linear(hidden, self.in_proj.weight[rows], self.in_proj.bias[rows])
+
+    def projections(self, hidden: Tensor, keep: Tensor | None, context: int, parts: slice) -> tuple[Tensor, ...]:
+        """Some of the N + 1 projections after the short convolution, each [B, D, L]."""
+        filtered = short_convolution(self.project(hidden, parts), *self._short_filter(parts), context, keep)
+        return filtered.chunk(parts.stop - parts.start, dim=1)
+
+    def signal(
+        self,
+        step: int,
+        projected: Tensor,
+        value: Tensor | None,
+        keep: Tensor | None,
+        keys: Tensor | None,
+        start: int,
+        context: int,
+    ) -> Tensor:
+        """What the long convolution `step` convolves [B, D, L].
+
+        `projected` [B, context + L, P D] are its `parts`, `value` [B, D, L] left the convolution before, if any.
+        """
+        short_filter = self._short_filter(self.parts(step))
+        if value is None:
+            product = short_convolution_gate(projected, *short_filter, context, keep)
+        else:
+            product = value * short_convolution(projected, *short_filter, context, keep)
+        product = self.dropout(product.transpose(1, 2), keys, start).transpose(1, 2)
+        return product if keep is None else product * keep[:, None, context:].to(product.dtype)
+
+    def finish(self, projected: Tensor, value: Tensor, keep: Tensor | None, context: int) -> Tensor:
+        """The output [B, L, D] from the last gate [B, context + L, D] and what the last convolution gave [B, D, L]."""
+        gated = short_convolution_finish(projected, *self._short_filter(LAST_GATE), value, context, keep)
+        mixed: Tensor = self.out_proj(gated)
+        return mixed
+
+    def _rows(self, parts: slice) -> slice:
         width = self.out_proj.in_features
-        rows = slice(parts.start * width, parts.stop * width)
-        projected = functional.linear(hidden, self.in_proj.weight[rows], self.in_proj.bias[rows]).transpose(1, 2)
-        weight, bias = (value[rows] for value in self.short_filter.parameters())
-        filtered = functional.conv1d(masked(projected, keep), weight, bias, padding=self.reach, groups=weight.shape[0])
-        return self._local(filtered, context).chunk(parts.stop - parts.start, dim=1)
+        return slice(parts.start * width, parts.stop * width)
 
-    def _local(self, filtered: Tensor, context: int) -> Tensor:
-        """The short convolution's output without context and the positions that its padding adds on the right."""
-        return filtered[..., context : filtered.shape[-1] - self.reach]
-
-    def gated(self, value: Tensor, gate: Tensor, keep: Tensor | None, keys: Tensor | None, start: int) -> Tensor:
-        """What is convolved next: [B, D, L], with `keep` [B, L]."""
-        product = self.dropout((value * gate).transpose(1, 2), keys, start).transpose(1, 2)
-        return masked(product, keep)
+    def _short_filter(self, parts: slice) -> tuple[Tensor, Tensor]:
+        rows = self._rows(parts)
+        return self.short_filter.weight[rows], self.short_filter.bias[rows]
 
     def filters(self, length: int, tile: int | None = None) -> tuple[Tensor, Tensor]:
         """Filters [N - 1, D/P, length] and biases [N - 1, D/P] of the channels that this rank convolves.
@@ -97,8 +134,3 @@ class HyenaOperator(nn.Module):
         """How the long convolutions of this operator are computed."""
         execution = self.execution
         return ConvolutionSettings(execution.sequence, execution.convolution, self.bidirectional, filter_again)
-
-
-def masked(value: Tensor, keep: Tensor | None) -> Tensor:
-    """`value` [B, D, L], zero where `keep` [B, L] is 0."""
-    return value if keep is None else value * keep[:, None, :].to(value.dtype)
