@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from hyena_ds.ops.long_convolution.triton.columns import columns_forward, columns_inverse
-from hyena_ds.ops.long_convolution.triton.plan import SIDE, Factors, factors_of
+from hyena_ds.ops.long_convolution.triton.plan import LONGEST, SIDE, Factors, factors_of
 from hyena_ds.ops.long_convolution.triton.rows import rows_correlated, rows_filtered, rows_transformed
 from hyena_ds.ops.long_convolution.triton.short import (
     short_correlated,
@@ -21,7 +21,7 @@ from hyena_ds.ops.long_convolution.triton.tables import line_table, outer_tables
 CHUNK_ELEMENTS = 2**28
 # Programs that fill a GPU several times over.
 PROGRAMS = 2048
-# What was fastest on an H200. Of columns, by the side and the halves: warps, stages and tiles of a program.
+# What was fastest on an H200 in `fast`; `exact` fills the shared memory by itself. Of columns, by the side and the halves: warps, stages and tiles of a program.
 COLUMNS_FORWARD = {(64, 1): (4, 3, 8), (64, 2): (4, 3, 8), (128, 2): (4, 1, 1)}
 COLUMNS_INVERSE = {(64, 1): (4, 3, 8), (64, 2): (4, 2, 4), (128, 2): (8, 1, 2)}
 # Of rows, by their width: stages; and how many a program takes.
@@ -42,6 +42,10 @@ class _Transform:
     def dtype(self) -> torch.dtype:
         return torch.float32 if self.exact else torch.float16
 
+    def stages(self, fast: int) -> int:
+        """How deep loops are pipelined."""
+        return 1 if self.exact else fast
+
     @property
     def step(self) -> float:
         """A quarter turn over N."""
@@ -56,14 +60,23 @@ class _Planes:
     scales: Tensor
 
 
+def _transform(signal: Tensor, exact: bool) -> _Transform:
+    """Raises ValueError for a length that the kernels do not serve."""
+    length = signal.shape[-1]
+    factors = factors_of(length)
+    if exact and factors.side > SIDE:
+        raise ValueError(f"backend 'exact' is for lengths up to {LONGEST // 2:,}, not {length:,}; take 'torch'")
+    return _Transform(factors, exact, signal.device)
+
+
 def triton_convolution(
     signal: Tensor, filter: Tensor, bias: Tensor, *, exact: bool, bidirectional: bool = False, adjoint: bool = False
 ) -> Tensor:
     """As `right_angle_convolution`, or its adjoint, outside autograd; `exact` computes as fp32 does.
 
-    Raises ValueError for lengths below 16 or above 2^20.
+    Raises ValueError for lengths below 16 or above 2^20, in `exact` above 2^19.
     """
-    transform = _Transform(factors_of(signal.shape[-1]), exact, signal.device)
+    transform = _transform(signal, exact)
     signal, filter = _with_contiguous_positions(signal), filter.contiguous()
     direct = bias - filter[:, 0] if bidirectional else bias
     output = torch.empty(signal.shape, dtype=signal.dtype, device=signal.device)
@@ -82,7 +95,7 @@ def triton_gradients(
     received: Tensor, signal: Tensor, filter: Tensor, bias: Tensor, *, exact: bool, bidirectional: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
     """As `right_angle_gradients`: of signal, filter and bias, from the output's gradient `received`."""
-    transform = _Transform(factors_of(signal.shape[-1]), exact, signal.device)
+    transform = _transform(signal, exact)
     signal, received, filter = *map(_with_contiguous_positions, (signal, received)), filter.contiguous()
     direct = bias - filter[:, 0] if bidirectional else bias
     signal_gradient = torch.empty(signal.shape, dtype=signal.dtype, device=signal.device)
@@ -137,7 +150,7 @@ def _forward(transform: _Transform, values: Tensor) -> _Planes:
         values, planes, scales, *forward, batch_stride, channel_stride, channels, length,
         factors.outer // factors.halves, factors.inner, share, transform.step,
         R=factors.side, HALVES=factors.halves, ALIGN=_alignment(batch_stride, channel_stride, length),
-        EXACT=transform.exact, num_warps=warps, num_stages=stages,
+        EXACT=transform.exact, num_warps=warps, num_stages=transform.stages(stages),
     )  # fmt: skip
     return _Planes(planes, scales)
 
@@ -157,7 +170,7 @@ def _spectra(transform: _Transform, filter: Tensor) -> _Planes:
     rows_transformed[(-(-rows // ROW_SHARE),)](
         planes.values, planes.scales, scales, *_row_tables(transform), rows, factors.outer, factors.height, ROW_SHARE,
         WIDTH=factors.width,
-        EXACT=transform.exact, num_warps=4, num_stages=ROW_STAGES[factors.width],
+        EXACT=transform.exact, num_warps=4, num_stages=transform.stages(ROW_STAGES[factors.width]),
     )  # fmt: skip
     return _Planes(planes.values, scales)
 
@@ -171,7 +184,7 @@ def _filtered(transform: _Transform, planes: _Planes, spectra: _Planes, adjoint:
         planes.values, planes.scales, spectra.values, spectra.scales, scales, *_row_tables(transform),
         rows, spectra.scales.numel(), factors.outer, factors.height, ROW_SHARE,
         ADJOINT=adjoint, BIDIRECTIONAL=bidirectional, WIDTH=factors.width, EXACT=transform.exact,
-        num_warps=4, num_stages=ROW_STAGES[factors.width],
+        num_warps=4, num_stages=transform.stages(ROW_STAGES[factors.width]),
     )  # fmt: skip
     return _Planes(planes.values, scales)
 
@@ -185,7 +198,7 @@ def _correlated(transform: _Transform, planes: _Planes, arrived: _Planes, batch:
         planes.values, planes.scales, arrived.values, arrived.scales, scales, *_row_tables(transform),
         batch, scales.numel(), factors.outer, factors.height,
         BIDIRECTIONAL=bidirectional, WIDTH=factors.width,
-        EXACT=transform.exact, num_warps=4, num_stages=ROW_STAGES[factors.width],
+        EXACT=transform.exact, num_warps=4, num_stages=transform.stages(ROW_STAGES[factors.width]),
     )  # fmt: skip
     return _Planes(planes.values[:channels], scales)
 
@@ -205,7 +218,7 @@ def _inverse(
         planes.values, planes.scales, source, source if weight is None else weight, output, *inverse, *strides,
         channels, length, factors.outer // factors.halves, factors.inner, share, transform.step, factors.gain,
         R=factors.side, HALVES=factors.halves, DIRECT=weight is not None, ALIGN=_alignment(*strides),
-        EXACT=transform.exact, num_warps=warps, num_stages=stages,
+        EXACT=transform.exact, num_warps=warps, num_stages=transform.stages(stages),
     )  # fmt: skip
 
 
@@ -230,14 +243,14 @@ def _short_filtered(
     short_spectra[(channels,)](
         filter, spectra, scales, *forward, *right, length, factors.height, transform.step,
         WIDTH=factors.width, ALIGN=_alignment(length),
-        EXACT=transform.exact, num_warps=4, num_stages=SHORT_STAGES,
+        EXACT=transform.exact, num_warps=4, num_stages=transform.stages(SHORT_STAGES),
     )  # fmt: skip
     short_filtered[(channels, shares)](
         signal, spectra, scales, weight, output, *forward, *back, *right, *signal.stride()[:2], batch, channels, length,
         factors.height, transform.step, factors.gain, share,
         WIDTH=factors.width, ADJOINT=adjoint, BIDIRECTIONAL=bidirectional,
         ALIGN=_alignment(*signal.stride()[:2], length),
-        EXACT=transform.exact, num_warps=4, num_stages=SHORT_STAGES,
+        EXACT=transform.exact, num_warps=4, num_stages=transform.stages(SHORT_STAGES),
     )  # fmt: skip
 
 
@@ -256,7 +269,7 @@ def _short_correlated(
         signal, received, partial, *forward, *right, *strides, batch, channels, length, factors.height,
         transform.step, share,
         WIDTH=factors.width, ALIGN=_alignment(*strides),
-        EXACT=transform.exact, num_warps=4, num_stages=SHORT_STAGES,
+        EXACT=transform.exact, num_warps=4, num_stages=transform.stages(SHORT_STAGES),
     )  # fmt: skip
     samples = SIDE // factors.width
     spectra = partial.sum(dim=0).unflatten(-1, (samples, factors.width)).sum(dim=-2).repeat(1, 1, 1, samples)
