@@ -39,7 +39,8 @@ def _pairs(value: Tensor) -> int:
 
 
 def _block(channels: int) -> int:
-    return max(LEAST_CHANNELS, min(CHANNELS, triton.next_power_of_2(channels)))
+    block: int = max(LEAST_CHANNELS, min(CHANNELS, triton.next_power_of_2(channels)))
+    return block
 
 
 class _Gate(torch.autograd.Function):
