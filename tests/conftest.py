@@ -1,7 +1,17 @@
-"""Skips the tests that this machine has no device or cluster for; the closing line counts them."""
+"""What all tests share: skips for what this machine lacks, Triton's interpreter, transformers without a network."""
 
+import os
+import sys
+from collections.abc import Iterator
+
+import huggingface_hub.constants
 import pytest
 import torch
+import transformers.dynamic_module_utils
+import transformers.utils.logging
+
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # read when kernels are imported
 
 
 def _lacking() -> dict[str, str]:
@@ -20,3 +30,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker, reason in lacking.items():
             if item.get_closest_marker(marker) is not None:
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No hub, and remote code is cached in a directory that goes with the tests."""
+    cache = str(tmp_path_factory.mktemp("transformers_modules"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(transformers.dynamic_module_utils, "HF_MODULES_CACHE", cache)
+        patch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+        patch.setattr(sys, "path", [*sys.path])
+        transformers.utils.logging.disable_progress_bar()
+        yield
+        transformers.utils.logging.enable_progress_bar()

@@ -1,15 +1,10 @@
-"""Golden cases, and transformers without a network and with a module cache of its own."""
+"""Golden cases, and no network."""
 
 import socket
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-import huggingface_hub.constants
 import pytest
-import transformers.dynamic_module_utils
-import transformers.utils.logging
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -19,19 +14,6 @@ from hyena_ds.hub.import_weights import import_weights
 GOLDEN = Path(__file__).parent.parent / "data/golden"
 PLAIN, CHECKPOINTED = "d64_n2_l258", "d32_n3_l514_checkpointed"
 CASES = (PLAIN, CHECKPOINTED)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No hub, and remote code is cached in a directory that goes with the tests."""
-    cache = str(tmp_path_factory.mktemp("transformers_modules"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(transformers.dynamic_module_utils, "HF_MODULES_CACHE", cache)
-        patch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-        patch.setattr(sys, "path", [*sys.path])
-        transformers.utils.logging.disable_progress_bar()
-        yield
-        transformers.utils.logging.enable_progress_bar()
 
 
 @pytest.fixture(autouse=True)

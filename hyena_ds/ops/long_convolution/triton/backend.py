@@ -211,7 +211,7 @@ def _inverse(
 
 def _short_shares(factors: Factors, batch: int, channels: int) -> tuple[int, int]:
     """Tiles that a program takes, and how many programs share a channel."""
-    tiles = -(-batch // (factors.columns // factors.width))
+    tiles = -(-batch // (SIDE // factors.width))
     share = -(-tiles // max(1, min(tiles, PROGRAMS // channels)))
     return share, -(-tiles // share)
 
@@ -223,19 +223,19 @@ def _short_filtered(
     factors = transform.factors
     batch, channels, length = signal.shape
     forward, back = twisted_tables(factors.height, transform.dtype, transform.device)
-    right = repeated_table(factors.width, factors.columns, transform.dtype, transform.device)
+    right = repeated_table(factors.width, transform.dtype, transform.device)
     share, shares = _short_shares(factors, batch, channels)
-    spectra = signal.new_empty(channels, 2, SIDE, factors.columns, dtype=transform.dtype)
+    spectra = signal.new_empty(channels, 2, SIDE, SIDE, dtype=transform.dtype)
     scales = signal.new_empty(channels, dtype=torch.float32)
     short_spectra[(channels,)](
         filter, spectra, scales, *forward, *right, length, factors.height, transform.step,
-        WIDTH=factors.width, COLUMNS=factors.columns, ALIGN=_alignment(length),
+        WIDTH=factors.width, ALIGN=_alignment(length),
         EXACT=transform.exact, num_warps=4, num_stages=SHORT_STAGES,
     )  # fmt: skip
     short_filtered[(channels, shares)](
         signal, spectra, scales, weight, output, *forward, *back, *right, *signal.stride()[:2], batch, channels, length,
         factors.height, transform.step, factors.gain, share,
-        WIDTH=factors.width, COLUMNS=factors.columns, ADJOINT=adjoint, BIDIRECTIONAL=bidirectional,
+        WIDTH=factors.width, ADJOINT=adjoint, BIDIRECTIONAL=bidirectional,
         ALIGN=_alignment(*signal.stride()[:2], length),
         EXACT=transform.exact, num_warps=4, num_stages=SHORT_STAGES,
     )  # fmt: skip
@@ -248,22 +248,22 @@ def _short_correlated(
     factors = transform.factors
     batch, channels, length = signal.shape
     forward, back = twisted_tables(factors.height, transform.dtype, transform.device)
-    right = repeated_table(factors.width, factors.columns, transform.dtype, transform.device)
+    right = repeated_table(factors.width, transform.dtype, transform.device)
     share, shares = _short_shares(factors, batch, channels)
-    partial = gradient.new_empty(shares, channels, 2, SIDE, factors.columns)
+    partial = gradient.new_empty(shares, channels, 2, SIDE, SIDE)
     strides = (*signal.stride()[:2], *received.stride()[:2])
     short_correlated[(channels, shares)](
         signal, received, partial, *forward, *right, *strides, batch, channels, length, factors.height,
         transform.step, share,
-        WIDTH=factors.width, COLUMNS=factors.columns, ALIGN=_alignment(*strides),
+        WIDTH=factors.width, ALIGN=_alignment(*strides),
         EXACT=transform.exact, num_warps=4, num_stages=SHORT_STAGES,
     )  # fmt: skip
-    samples = factors.columns // factors.width
+    samples = SIDE // factors.width
     spectra = partial.sum(dim=0).unflatten(-1, (samples, factors.width)).sum(dim=-2).repeat(1, 1, 1, samples)
     if bidirectional:
         spectra[:, 0] *= 2
         spectra[:, 1] = 0
     short_restored[(channels,)](
         spectra, gradient, *back, *right, length, factors.height, transform.step, factors.gain,
-        WIDTH=factors.width, COLUMNS=factors.columns, EXACT=transform.exact, num_warps=4,
+        WIDTH=factors.width, EXACT=transform.exact, num_warps=4,
     )  # fmt: skip

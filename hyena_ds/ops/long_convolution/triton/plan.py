@@ -22,7 +22,7 @@ def table_scale(points: int) -> float:
 
 @dataclass(frozen=True)
 class Factors:
-    """N = outer · height · width points, not below the length: N is at most 3 % longer above 512.
+    """N = outer · height · width points, not below the length: N is at most 5 % longer above 1,280.
 
     Attributes:
         outer: points of the outer transform, 1 for a short sequence, which is one tile.
@@ -56,11 +56,6 @@ class Factors:
     def side(self) -> int:
         """The side of the outer table, and the lines of a tile of columns."""
         return SIDE if self.outer // self.halves <= SIDE else OUTER_SIDE
-
-    @property
-    def columns(self) -> int:
-        """Columns of a tile of short sequences; half a tile's registers leave room for twice the programs."""
-        return max(self.width, SIDE // 2)
 
     @property
     def packed(self) -> int:

@@ -43,9 +43,9 @@ def twisted_tables(points: int, dtype: torch.dtype, device: torch.device) -> tup
 
 
 @lru_cache(maxsize=64)
-def repeated_table(width: int, side: int, dtype: torch.dtype, device: torch.device) -> Table:
-    """The DFT of `width` points for each of the samples that lie side by side: block-diagonal [side, side]."""
-    return _parts(torch.block_diag(*[table_scale(width) * _dft(width)] * (side // width)), dtype, device)
+def repeated_table(width: int, dtype: torch.dtype, device: torch.device) -> Table:
+    """The DFT of `width` points for each of the samples that lie side by side: block-diagonal [64, 64]."""
+    return _parts(torch.block_diag(*[table_scale(width) * _dft(width)] * (SIDE // width)), dtype, device)
 
 
 @lru_cache(maxsize=64)
