@@ -14,7 +14,6 @@ from functools import wraps
 from typing import Any
 from unittest.mock import patch
 
-from torch import nn
 from torch.profiler import record_function
 
 from hyena_ds.engine.engine import TrainingEngine
@@ -48,14 +47,13 @@ MARKS: list[tuple[Any, str, Group]] = [
     (block, "exchanged_convolution", Group.LONG_CONVOLUTION),
     (operator, "exchanged_convolution", Group.LONG_CONVOLUTION),
     (operator.HyenaOperator, "forward", Group.SHORT_CONVOLUTION),
-    (operator.HyenaOperator, "projections", Group.SHORT_CONVOLUTION),
-    (operator.HyenaOperator, "gated", Group.SHORT_CONVOLUTION),
-    (block.Block, "_finish_tile", Group.SHORT_CONVOLUTION),
+    (operator.HyenaOperator, "project", Group.SHORT_CONVOLUTION),
+    (operator.HyenaOperator, "signal", Group.SHORT_CONVOLUTION),
+    (operator.HyenaOperator, "finish", Group.SHORT_CONVOLUTION),
     (block, "add_residual", Group.NORM),
     (block, "normalised", Group.NORM),
-    (language_model, "add_residual", Group.NORM),
-    (language_model, "normalised", Group.NORM),
-    (nn.LayerNorm, "forward", Group.NORM),
+    (block, "add_and_normalise", Group.NORM),
+    (language_model, "add_and_normalise", Group.NORM),
     (block.Mlp, "forward", Group.MLP),
     (language_model.TokenEmbeddings, "forward", Group.EMBEDDING),
     (language_model.NextTokenHead, "forward", Group.LOSS),

@@ -140,7 +140,8 @@ class Block(nn.Module):
         real = positions.real(start - context, extended.shape[1])
         projected = self.mixer.project(normalised(self.norm1, extended), LAST_GATE)
         mixed = self.mixer.finish(projected, value.transpose(1, 2), real, context)
-        return self.dropout2(mixed, positions.keys, start)
+        dropped: Tensor = self.dropout2(mixed, positions.keys, start)
+        return dropped
 
     def _finish_tile(
         self, positions: Positions, start: int, context: int, extended: Tensor, value: Tensor

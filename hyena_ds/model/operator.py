@@ -54,9 +54,10 @@ class HyenaOperator(nn.Module):
         width = self.out_proj.in_features
         projected = self.in_proj(hidden)  # [B, context + L, (N + 1) D]
         first, *gates = projected.split([width] * (self.order - 1) + [2 * width], dim=2)
-        value = None
         filters, biases = self.filters(self.execution.sequence.size * (hidden.shape[1] - context))
-        for step, gate in enumerate(reversed(gates)):
+        signal = self.signal(0, gates[-1], None, keep, keys, start, context)
+        value = exchanged_convolution(self.settings(), signal, filters[0], biases[0])
+        for step, gate in enumerate(reversed(gates[:-1]), start=1):
             signal = self.signal(step, gate, value, keep, keys, start, context)
             value = exchanged_convolution(self.settings(), signal, filters[step], biases[step])
         return self.finish(first, value, keep, context)
@@ -98,8 +99,8 @@ class HyenaOperator(nn.Module):
             product = short_convolution_gate(projected, *short_filter, context, keep)
         else:
             product = value * short_convolution(projected, *short_filter, context, keep)
-        product = self.dropout(product.transpose(1, 2), keys, start).transpose(1, 2)
-        return product if keep is None else product * keep[:, None, context:].to(product.dtype)
+        dropped: Tensor = self.dropout(product.transpose(1, 2), keys, start).transpose(1, 2)
+        return dropped if keep is None else dropped * keep[:, None, context:].to(dropped.dtype)
 
     def finish(self, projected: Tensor, value: Tensor, keep: Tensor | None, context: int) -> Tensor:
         """The output [B, L, D] from the last gate [B, context + L, D] and what the last convolution gave [B, D, L]."""
@@ -113,7 +114,8 @@ class HyenaOperator(nn.Module):
 
     def _short_filter(self, parts: slice) -> tuple[Tensor, Tensor]:
         rows = self._rows(parts)
-        return self.short_filter.weight[rows], self.short_filter.bias[rows]
+        weight, bias = self.short_filter.parameters()
+        return weight[rows], bias[rows]
 
     def filters(self, length: int, tile: int | None = None) -> tuple[Tensor, Tensor]:
         """Filters [N - 1, D/P, length] and biases [N - 1, D/P] of the channels that this rank convolves.

@@ -92,7 +92,7 @@ class _Tiled(torch.autograd.Function):
         needed = ctx.needs_input_grad[3 : 3 + len(inputs)]
         before = 0 if halo is None else halo.shape[1]
         totals = [
-            _zeros(value, before) if number == 0 and before else torch.zeros_like(value)
+            _space(value, before) if number == 0 and before else torch.empty_like(value)
             for number, value in enumerate(inputs)
             if needed[number]
         ]
@@ -105,7 +105,11 @@ class _Tiled(torch.autograd.Function):
                 gradient = next(found)
                 # From the right, since the first input alone has positions before the tile.
                 end = total.shape[1] - inputs[0].shape[1] + tile.stop
-                total[:, end - gradient.shape[1] : end] += gradient
+                first = end - gradient.shape[1]
+                # The tile before left its part of the context's gradient there.
+                shared = gradient.shape[1] - (tile.stop - tile.start) if tile.start else 0
+                total[:, first : first + shared] += gradient[:, :shared]
+                total[:, first + shared : end] = gradient[:, shared:]
             for total, gradient in zip(sums, found, strict=True):
                 total += gradient
         return (None, None, *_by_input(totals, needed, before), *sums)
@@ -134,8 +138,8 @@ def _by_input(totals: list[Tensor], needed: Sequence[bool], before: int) -> list
     return [by_input[0][:, :before], by_input[0][:, before:], *by_input[1:]]
 
 
-def _zeros(value: Tensor, before: int) -> Tensor:
-    return value.new_zeros(value.shape[0], before + value.shape[1], *value.shape[2:])
+def _space(value: Tensor, before: int) -> Tensor:
+    return value.new_empty(value.shape[0], before + value.shape[1], *value.shape[2:])
 
 
 def _stretched(part: Tensor, dimension: int, length: int) -> Tensor:

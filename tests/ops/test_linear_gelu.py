@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tests.ops.comparison import assert_close, outputs_and_gradients, random
+from tests.ops.comparison import TOLERANCE, assert_close, outputs_and_gradients, random
 
 fused = pytest.importorskip("hyena_ds.ops.linear_gelu.fused")
 
@@ -18,7 +18,7 @@ def check(device: torch.device, shape: tuple[int, ...], dtype: torch.dtype) -> N
     inputs = [3 * random(*shape, seed=0, dtype=dtype), random(shape[-1], seed=1)]
     found = outputs_and_gradients(fused.fused_bias_gelu, inputs, device)
     exact = outputs_and_gradients(plain, [value.double() for value in inputs], torch.device("cpu"))
-    assert_close(found, exact, 2e-6 if dtype == torch.float32 else 4e-3)
+    assert_close(found, exact, TOLERANCE[dtype])
 
 
 @pytest.mark.parametrize("shape", [(2, 33, 64), (1, 1, 300), (77, 16)])

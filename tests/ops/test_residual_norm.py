@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tests.ops.comparison import assert_close, outputs_and_gradients, random
+from tests.ops.comparison import TOLERANCE, assert_close, outputs_and_gradients, random
 
 fused = pytest.importorskip("hyena_ds.ops.residual_norm.fused")
 EPSILON = 1e-5
@@ -30,7 +30,7 @@ def check(device: torch.device, shape: tuple[int, int, int], dtype: torch.dtype)
     found = outputs_and_gradients(kernels, inputs, device)
     exact = outputs_and_gradients(plain, [value.double() for value in inputs], torch.device("cpu"))
     assert_close(found[:1], exact[:1], 1e-6)
-    assert_close(found, exact, 2e-6 if dtype == FLOAT else 4e-3)
+    assert_close(found, exact, TOLERANCE[dtype])
 
 
 @pytest.mark.parametrize("shape", [(2, 33, 16), (1, 1, 256), (3, 70, 24), (1, 5, 300)])
@@ -58,7 +58,7 @@ def test_the_norm_alone_of_a_part_of_each_sequence(dtype: torch.dtype, kernel_de
         [value.double() for value in inputs],
         torch.device("cpu"),
     )
-    assert_close(found, exact, 2e-6 if dtype == FLOAT else 4e-3)
+    assert_close(found, exact, TOLERANCE[dtype])
 
 
 @pytest.mark.parametrize("used", [0, 1])
@@ -70,7 +70,7 @@ def test_one_output_alone_may_be_used(used: int, kernel_device: torch.device) ->
     exact = outputs_and_gradients(
         lambda *given: plain(*given)[used], [value.double() for value in inputs], torch.device("cpu")
     )
-    assert_close(found, exact, 4e-3)
+    assert_close(found, exact, TOLERANCE[BFLOAT])
 
 
 @pytest.mark.gpu

@@ -5,10 +5,9 @@ import torch
 from torch import Tensor
 
 from hyena_ds.ops.short_convolution.reference import short_convolution
-from tests.ops.comparison import assert_close, outputs_and_gradients, random
+from tests.ops.comparison import TOLERANCE, assert_close, outputs_and_gradients, random
 
 fused = pytest.importorskip("hyena_ds.ops.short_convolution.fused")
-TOLERANCE = {torch.float32: 1e-6, torch.bfloat16: 4e-3}
 
 
 def plain_gate(projected: Tensor, weight: Tensor, bias: Tensor, context: int) -> Tensor:

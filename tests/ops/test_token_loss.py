@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tests.ops.comparison import assert_close, outputs_and_gradients, random
+from tests.ops.comparison import TOLERANCE, assert_close, outputs_and_gradients, random
 
 fused = pytest.importorskip("hyena_ds.ops.token_loss.fused")
 
@@ -23,7 +23,7 @@ def check(device: torch.device, batch: int, length: int, width: int, dtype: torc
     exact = outputs_and_gradients(
         lambda *given: plain(*given, targets), [value.double() for value in inputs], torch.device("cpu")
     )
-    assert_close(found, exact, 1e-6 if dtype == torch.float32 else 4e-3)
+    assert_close(found, exact, TOLERANCE[dtype])
     assert_close(found[:1], exact[:1], 1e-6)
 
 

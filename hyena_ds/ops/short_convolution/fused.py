@@ -39,7 +39,8 @@ def _pairs(value: Tensor) -> int:
 
 
 def _block(channels: int) -> int:
-    return max(LEAST_CHANNELS, min(CHANNELS, triton.next_power_of_2(channels)))
+    block: int = max(LEAST_CHANNELS, min(CHANNELS, triton.next_power_of_2(channels)))
+    return block
 
 
 class _Gate(torch.autograd.Function):
@@ -67,14 +68,14 @@ class _Gate(torch.autograd.Function):
         channels = width // 2
         plan = _BackwardPlan(batch, rows, channels, weight.shape[2])
         gradient = torch.empty(projected.shape, dtype=projected.dtype, device=projected.device)
-        partial = plan.partial(weight)
+        partial = plan.partial(weight, 2)
         gate_backward[plan.grid](
             received, projected, weight, bias, gradient, partial, *received.stride(), _pairs(projected),
             _pairs(gradient), channels, rows - ctx.context, ctx.context, plan.share,
-            WIDTH=weight.shape[2], COLUMNS=plan.columns, STRIDE=projected.stride(1), GRADIENT_STRIDE=gradient.stride(1),
+            WIDTH=weight.shape[2], STRIDE=projected.stride(1), GRADIENT_STRIDE=gradient.stride(1),
             ROWS=ROWS, CHANNELS=plan.block, WARPS=BACKWARD_WARPS, num_warps=BACKWARD_WARPS,
         )  # fmt: skip
-        return gradient, *plan.parameter_gradients(partial, weight, bias), None
+        return gradient, *_parameter_gradients(partial, weight, bias), None
 
 
 class _Finish(torch.autograd.Function):
@@ -102,15 +103,15 @@ class _Finish(torch.autograd.Function):
         plan = _BackwardPlan(batch, rows, channels, weight.shape[2])
         gradient = torch.empty(projected.shape, dtype=projected.dtype, device=projected.device)
         value_gradient = torch.empty(value.shape, dtype=value.dtype, device=value.device)
-        partial = plan.partial(weight)
+        partial = plan.partial(weight, 1)
         finish_backward[plan.grid](
             received, projected, weight, bias, value, gradient, value_gradient, partial, _pairs(received),
             _pairs(projected), *value.stride(), _pairs(gradient), channels, rows - ctx.context, ctx.context, plan.share,
-            WIDTH=weight.shape[2], COLUMNS=plan.columns, RECEIVED_STRIDE=received.stride(1), STRIDE=projected.stride(1),
+            WIDTH=weight.shape[2], RECEIVED_STRIDE=received.stride(1), STRIDE=projected.stride(1),
             GRADIENT_STRIDE=gradient.stride(1), ROWS=ROWS, CHANNELS=plan.block, WARPS=BACKWARD_WARPS,
             num_warps=BACKWARD_WARPS,
         )  # fmt: skip
-        return gradient, *plan.parameter_gradients(partial, weight, bias), value_gradient, None
+        return gradient, *_parameter_gradients(partial, weight, bias), value_gradient, None
 
 
 class _BackwardPlan:
@@ -118,18 +119,19 @@ class _BackwardPlan:
 
     def __init__(self, batch: int, rows: int, channels: int, width: int) -> None:
         self.block = _block(channels)
-        self.width, self.columns = width, triton.next_power_of_2(width + 1)
         tiles = triton.cdiv(rows, ROWS - width + 1)
         blocks = triton.cdiv(channels, self.block)
         self.share = max(1, tiles * blocks * batch // PROGRAMS)
         self.grid = (triton.cdiv(tiles, self.share), blocks, batch)
 
-    def partial(self, weight: Tensor) -> Tensor:
-        """[programs, channels of the weight, taps and bias] fp32."""
-        shape = (self.grid[0] * self.grid[2], weight.shape[0], self.columns)
+    def partial(self, weight: Tensor, parts: int) -> Tensor:
+        """[programs, parts, taps and bias, channels] fp32."""
+        channels, _, width = weight.shape
+        shape = (self.grid[0] * self.grid[2], parts, width + 1, channels // parts)
         return torch.empty(shape, dtype=torch.float32, device=weight.device)
 
-    def parameter_gradients(self, partial: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-        total = partial.sum(0)
-        taps = total[:, None, : self.width].to(weight.dtype)
-        return taps, total[:, self.width].to(bias.dtype)
+
+def _parameter_gradients(partial: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    total = partial.sum(0)  # [parts, taps and bias, channels / parts]
+    taps = total[:, :-1].transpose(1, 2).reshape(weight.shape)
+    return taps.to(weight.dtype), total[:, -1].flatten().to(bias.dtype)

@@ -13,12 +13,16 @@ import triton.language as tl
 
 
 @triton.jit
-def _shifted(source, start, local, rows, channel, used, STRIDE: tl.constexpr):
-    """`source` [rows, channels] at `start + local` [ROWS, 1], zero outside, in fp32."""
-    row = start + local
-    inside = (row >= 0) & (row < rows) & used
-    source += start.to(tl.int64) * STRIDE
-    return tl.load(source + (local * STRIDE + channel), mask=inside, other=0.0).to(tl.float32)
+def _places(source, start, local, channel, STRIDE: tl.constexpr):
+    """Where `source` [rows, channels] has the rows `start + local` [ROWS, 1]."""
+    return source + start.to(tl.int64) * STRIDE + (local * STRIDE + channel)
+
+
+@triton.jit
+def _shifted(places, row, shift: tl.constexpr, rows, used, STRIDE: tl.constexpr):
+    """What stands at `row + shift`, zero outside of `rows`, in fp32; the shift costs no address of its own."""
+    inside = (row >= -shift) & (row < rows - shift) & used
+    return tl.load(places + shift * STRIDE, mask=inside, other=0.0).to(tl.float32)
 
 
 @triton.jit
@@ -28,12 +32,12 @@ def _tap(weight, channel, number, used, WIDTH: tl.constexpr):
 
 @triton.jit
 def _filtered(
-    source, weight, bias, start, local, rows, channel, used, WIDTH: tl.constexpr, STRIDE: tl.constexpr
+    places, weight, bias, row, rows, channel, used, WIDTH: tl.constexpr, STRIDE: tl.constexpr
 ):  # fmt: skip
-    """The causal convolution of `source` at `start + local` [ROWS, 1] of `channel` [1, CHANNELS], fp32."""
+    """The causal convolution at `row` [ROWS, 1] of `channel` [1, CHANNELS], fp32."""
     total = tl.load(bias + channel, mask=used, other=0.0).to(tl.float32)
     for tap in tl.static_range(WIDTH):
-        value = _shifted(source, start, local + (tap - WIDTH + 1), rows, channel, used, STRIDE)
+        value = _shifted(places, row, tap - WIDTH + 1, rows, used, STRIDE)
         total = total + _tap(weight, channel, tap, used, WIDTH) * value
     return total
 
@@ -66,29 +70,38 @@ def _adjoint(
 
 @triton.jit
 def _over_rows(values, ROWS: tl.constexpr, CHANNELS: tl.constexpr, WARPS: tl.constexpr):
-    """The sums over each warp's rows, of which a thread holds the same channels: [WARPS, CHANNELS, 1]."""
-    return tl.sum(tl.reshape(values, (ROWS // WARPS, WARPS, CHANNELS)), axis=0)[:, :, None]
+    """The sums over each warp's rows, of which a thread holds the same channels: [WARPS, CHANNELS]."""
+    return tl.sum(tl.reshape(values, (ROWS // WARPS, WARPS, CHANNELS)), axis=0)
 
 
 @triton.jit
-def _parameter_sums(
-    gradient, source, start, local, rows, channel, used, column, WIDTH: tl.constexpr, STRIDE: tl.constexpr,
-    ROWS: tl.constexpr, CHANNELS: tl.constexpr, WARPS: tl.constexpr,
-):  # fmt: skip
-    """What a tile adds to the gradients of taps and bias [WARPS, CHANNELS, COLUMNS], from its filtered `gradient`."""
-    sums = tl.where(column == WIDTH, _over_rows(gradient, ROWS, CHANNELS, WARPS), 0.0)
-    for tap in tl.static_range(WIDTH):
-        value = _shifted(source, start, local + (tap - WIDTH + 1), rows, channel, used, STRIDE)
-        sums += tl.where(column == tap, _over_rows(gradient * value, ROWS, CHANNELS, WARPS), 0.0)
+def _no_sums(WIDTH: tl.constexpr, CHANNELS: tl.constexpr, WARPS: tl.constexpr):
+    """For each tap, then the bias."""
+    sums = (tl.zeros((WARPS, CHANNELS), tl.float32),)
+    for _ in tl.static_range(WIDTH):
+        sums = sums + (tl.zeros((WARPS, CHANNELS), tl.float32),)
     return sums
 
 
 @triton.jit
-def _store_sums(partial, sums, channels, first, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr):
-    """Into `partial` [channels, COLUMNS]."""
-    channel = first + tl.arange(0, CHANNELS)[:, None]
-    place = channel * COLUMNS + tl.arange(0, COLUMNS)[None, :]
-    tl.store(partial + place, tl.sum(sums, axis=0), mask=channel < channels)
+def _with_sums(
+    sums, gradient, places, row, rows, used, WIDTH: tl.constexpr, STRIDE: tl.constexpr,
+    ROWS: tl.constexpr, CHANNELS: tl.constexpr, WARPS: tl.constexpr,
+):  # fmt: skip
+    """`sums` with a tile's part of the gradients of taps and bias, from its filtered `gradient`."""
+    total = ()
+    for tap in tl.static_range(WIDTH):
+        value = _shifted(places, row, tap - WIDTH + 1, rows, used, STRIDE)
+        total = total + (sums[tap] + _over_rows(gradient * value, ROWS, CHANNELS, WARPS),)
+    return total + (sums[WIDTH] + _over_rows(gradient, ROWS, CHANNELS, WARPS),)
+
+
+@triton.jit
+def _store_sums(partial, sums, channels, first, WIDTH: tl.constexpr, CHANNELS: tl.constexpr):
+    """Into `partial` [WIDTH + 1, channels]."""
+    channel = first + tl.arange(0, CHANNELS)
+    for number in tl.static_range(WIDTH + 1):
+        tl.store(partial + number * channels + channel, tl.sum(sums[number], axis=0), mask=channel < channels)
 
 
 @triton.jit(do_not_specialize=["batch_pairs"])
@@ -104,12 +117,13 @@ def gate_forward(
     batch = tl.program_id(2).to(tl.int64)
     used = channel < channels
     projected += batch * (2 * batch_pairs)
-    gate = _filtered(projected, weight, bias, start + context, local, rows, channel, used, WIDTH, STRIDE)
-    value = _filtered(
-        projected + channels, weight + channels * WIDTH, bias + channels,
-        start + context, local, rows, channel, used, WIDTH, STRIDE,
-    )  # fmt: skip
     position = start + local
+    row = position + context
+    places = _places(projected, start + context, local, channel, STRIDE)
+    gate = _filtered(places, weight, bias, row, rows, channel, used, WIDTH, STRIDE)
+    value = _filtered(
+        places + channels, weight + channels * WIDTH, bias + channels, row, rows, channel, used, WIDTH, STRIDE
+    )
     place = (batch * channels + channel) * length + position
     product = (gate * value).to(signal.dtype.element_ty)
     tl.store(signal + place, product, mask=used & (position < length))
@@ -119,10 +133,10 @@ def gate_forward(
 def gate_backward(
     received, projected, weight, bias, gradient, partial,
     received_batch, received_channel, received_position, batch_pairs, gradient_pairs, channels, length, context, share,
-    WIDTH: tl.constexpr, COLUMNS: tl.constexpr, STRIDE: tl.constexpr, GRADIENT_STRIDE: tl.constexpr,
+    WIDTH: tl.constexpr, STRIDE: tl.constexpr, GRADIENT_STRIDE: tl.constexpr,
     ROWS: tl.constexpr, CHANNELS: tl.constexpr, WARPS: tl.constexpr,
 ):  # fmt: skip
-    """The gradient of `projected`, and of taps and biases a program's sums `partial` [programs, 2 channels, COLUMNS].
+    """The gradient of `projected`, and of taps and biases a program's `partial` [programs, 2, WIDTH + 1, channels].
 
     A program takes `share` tiles.
     """
@@ -134,38 +148,39 @@ def gate_backward(
     received += batch * received_batch
     projected += batch * (2 * batch_pairs)
     gradient += batch * (2 * gradient_pairs)
-    value_source, value_weight, value_bias = projected + channels, weight + channels * WIDTH, bias + channels
-    column = tl.arange(0, COLUMNS)[None, None, :]
-    gate_sums = tl.zeros((WARPS, CHANNELS, COLUMNS), tl.float32)
-    value_sums = tl.zeros((WARPS, CHANNELS, COLUMNS), tl.float32)
+    value_weight, value_bias = weight + channels * WIDTH, bias + channels
+    gate_sums = _no_sums(WIDTH, CHANNELS, WARPS)
+    value_sums = _no_sums(WIDTH, CHANNELS, WARPS)
     local = tl.arange(0, ROWS)[:, None]
     own = local <= ROWS - WIDTH  # the others are the next tile's
     for number in range(share):
         start = (tl.program_id(0) * share + number) * (ROWS - WIDTH + 1)
-        target = gradient + start.to(tl.int64) * GRADIENT_STRIDE + (local * GRADIENT_STRIDE + channel)
-        inside = own & (start + local < rows) & used
-        position = start - context + local
+        row = start + local
+        places = _places(projected, start, local, channel, STRIDE)
+        target = _places(gradient, start, local, channel, GRADIENT_STRIDE)
+        inside = own & (row < rows) & used
+        position = row - context
         arrived = _received(received, position, length, channel, received_channel, received_position, used)
-        value = _filtered(value_source, value_weight, value_bias, start, local, rows, channel, used, WIDTH, STRIDE)
+        value = _filtered(places + channels, value_weight, value_bias, row, rows, channel, used, WIDTH, STRIDE)
         to_gate = arrived * value
         gate_gradient = _adjoint(to_gate, weight, channel, used, WIDTH, ROWS, CHANNELS)
         tl.store(target, gate_gradient.to(gradient.dtype.element_ty), mask=inside)
-        gate_sums += _parameter_sums(
-            tl.where(own, to_gate, 0.0), projected, start, local, rows, channel, used, column,
+        gate_sums = _with_sums(
+            gate_sums, tl.where(own, to_gate, 0.0), places, row, rows, used,
             WIDTH, STRIDE, ROWS, CHANNELS, WARPS,
         )  # fmt: skip
-        gate = _filtered(projected, weight, bias, start, local, rows, channel, used, WIDTH, STRIDE)
+        gate = _filtered(places, weight, bias, row, rows, channel, used, WIDTH, STRIDE)
         to_value = arrived * gate
         value_gradient = _adjoint(to_value, value_weight, channel, used, WIDTH, ROWS, CHANNELS)
         tl.store(target + channels, value_gradient.to(gradient.dtype.element_ty), mask=inside)
-        value_sums += _parameter_sums(
-            tl.where(own, to_value, 0.0), value_source, start, local, rows, channel, used, column,
+        value_sums = _with_sums(
+            value_sums, tl.where(own, to_value, 0.0), places + channels, row, rows, used,
             WIDTH, STRIDE, ROWS, CHANNELS, WARPS,
         )  # fmt: skip
     program = batch * tl.num_programs(0) + tl.program_id(0)
-    partial += program * (2 * channels * COLUMNS)
-    _store_sums(partial, gate_sums, channels, first, COLUMNS, CHANNELS)
-    _store_sums(partial + channels * COLUMNS, value_sums, channels, first, COLUMNS, CHANNELS)
+    partial += program * (2 * (WIDTH + 1) * channels)
+    _store_sums(partial, gate_sums, channels, first, WIDTH, CHANNELS)
+    _store_sums(partial + (WIDTH + 1) * channels, value_sums, channels, first, WIDTH, CHANNELS)
 
 
 @triton.jit(do_not_specialize=["batch_pairs"])
@@ -182,8 +197,9 @@ def finish_forward(
     batch = tl.program_id(2).to(tl.int64)
     used = channel < channels
     projected += batch * (2 * batch_pairs)
-    gate = _filtered(projected, weight, bias, start + context, local, rows, channel, used, WIDTH, STRIDE)
     position = start + local
+    places = _places(projected, start + context, local, channel, STRIDE)
+    gate = _filtered(places, weight, bias, position + context, rows, channel, used, WIDTH, STRIDE)
     value += batch * value_batch
     arrived = _received(value, position, length, channel, value_channel, value_position, used)
     place = (batch * length + position) * channels + channel
@@ -195,7 +211,7 @@ def finish_backward(
     received, projected, weight, bias, value, gradient, value_gradient, partial,
     received_pairs, batch_pairs, value_batch, value_channel, value_position, gradient_pairs,
     channels, length, context, share,
-    WIDTH: tl.constexpr, COLUMNS: tl.constexpr, RECEIVED_STRIDE: tl.constexpr, STRIDE: tl.constexpr,
+    WIDTH: tl.constexpr, RECEIVED_STRIDE: tl.constexpr, STRIDE: tl.constexpr,
     GRADIENT_STRIDE: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr, WARPS: tl.constexpr,
 ):  # fmt: skip
     """The gradients of `projected`, of `value` into [B, channels, length], and sums as in `gate_backward`."""
@@ -208,25 +224,27 @@ def finish_backward(
     projected += batch * (2 * batch_pairs)
     value += batch * value_batch
     gradient += batch * (2 * gradient_pairs)
-    column = tl.arange(0, COLUMNS)[None, None, :]
-    sums = tl.zeros((WARPS, CHANNELS, COLUMNS), tl.float32)
+    sums = _no_sums(WIDTH, CHANNELS, WARPS)
     local = tl.arange(0, ROWS)[:, None]
     own = local <= ROWS - WIDTH  # the others are the next tile's
     for number in range(share):
         start = (tl.program_id(0) * share + number) * (ROWS - WIDTH + 1)
-        position = start - context + local
-        arrived = _shifted(received, start - context, local, length, channel, used, RECEIVED_STRIDE)
-        gate = _filtered(projected, weight, bias, start, local, rows, channel, used, WIDTH, STRIDE)
+        row = start + local
+        position = row - context
+        places = _places(projected, start, local, channel, STRIDE)
+        arrived = _places(received, start - context, local, channel, RECEIVED_STRIDE)
+        arrived = _shifted(arrived, position, 0, length, used, RECEIVED_STRIDE)
+        gate = _filtered(places, weight, bias, row, rows, channel, used, WIDTH, STRIDE)
         place = (batch * channels + channel) * length + position
         inside = own & (position >= 0) & (position < length) & used
         tl.store(value_gradient + place, (arrived * gate).to(value_gradient.dtype.element_ty), mask=inside)
         to_gate = arrived * _received(value, position, length, channel, value_channel, value_position, used)
         gate_gradient = _adjoint(to_gate, weight, channel, used, WIDTH, ROWS, CHANNELS)
-        target = gradient + start.to(tl.int64) * GRADIENT_STRIDE + (local * GRADIENT_STRIDE + channel)
-        tl.store(target, gate_gradient.to(gradient.dtype.element_ty), mask=own & (start + local < rows) & used)
-        sums += _parameter_sums(
-            tl.where(own, to_gate, 0.0), projected, start, local, rows, channel, used, column,
+        target = _places(gradient, start, local, channel, GRADIENT_STRIDE)
+        tl.store(target, gate_gradient.to(gradient.dtype.element_ty), mask=own & (row < rows) & used)
+        sums = _with_sums(
+            sums, tl.where(own, to_gate, 0.0), places, row, rows, used,
             WIDTH, STRIDE, ROWS, CHANNELS, WARPS,
         )  # fmt: skip
     program = batch * tl.num_programs(0) + tl.program_id(0)
-    _store_sums(partial + program * (channels * COLUMNS), sums, channels, first, COLUMNS, CHANNELS)
+    _store_sums(partial + program * ((WIDTH + 1) * channels), sums, channels, first, WIDTH, CHANNELS)
