@@ -20,7 +20,7 @@ for gpus in 1 2 4; do
     on "$gpus" long_context.py --name long_context_speed --lengths 1048576 4194304 --steps 3
 done
 for gpus in 1 4; do
-    on "$gpus" long_context.py engine.activation_checkpointing=none --data-parallel --name long_context_data_parallel \
+    on "$gpus" long_context.py engine.activation_checkpointing=none --data-parallel --name data_parallel \
         --lengths 1024 --batch 256 --steps 20
 done
 on 4 long_context.py --name long_context_longest --lengths 16777216 --steps 1

@@ -14,23 +14,28 @@ from hyena_ds.model.flops import training_flops
 from hyena_ds.model.language_model import HyenaLanguageModel
 from hyena_ds.model.parameters import count_parameters
 from hyena_ds.ops.long_convolution.right_angle import GPU_CHUNK_ELEMENTS, fast_length
+from hyena_ds.ops.long_convolution.triton.plan import CHUNK_ELEMENTS, LONGEST, SHORT
 from hyena_ds.parallel.dimensions import ParallelDimensions
 from hyena_ds.parallel.sequence import GPU_PIECES
 from hyena_ds.training.config import RunConfig
 from hyena_ds.training.stages import Stage
 
-FP32, COMPLEX64 = 4, 8
-# Complex tensors of one chunk of channels that the backward pass of the convolution holds at once.
+FP32, COMPLEX64, COMPLEX32 = 4, 8, 4
+# Complex tensors of one chunk of channels that the backward pass of the convolution by torch holds at once.
 FFT_BUFFERS = 7
 # Bytes an element [B, L/P, D] that are alive at the peak besides what is kept: gradients on their way down.
 PASSING_BYTES = 10.6
+# Bytes an element of a tile, with its gradients.
+TILE_BYTES = 48
 # Bytes an element that are on their way between the ranks of a sequence.
 EXCHANGE_BYTES = 3.6
 # Seconds an element [B, L, D] and layer on an H200, and a filter element [D, L] (benchmarks/one_gpu.sh).
-SECONDS = {"none": 4.5e-10, "mixer": 6.7e-10, "mlp": 5.2e-10, "block": 7.0e-10}
-FP32_SLOWDOWN = 1.5
-FILTER_SECONDS = 1.3e-10
-OFFLOAD_SLOWDOWN = 1.2
+SECONDS = {"none": 1.5e-10, "mixer": 2.3e-10, "mlp": 1.9e-10, "block": 2.9e-10}
+FP32_SLOWDOWN = 2.5
+FILTER_SECONDS = 1.2e-10
+# What the convolution by torch takes more than that by Triton, an element and layer.
+TORCH_SECONDS = 1.5e-10
+OFFLOAD_SLOWDOWN = 1.3
 # Memory bandwidth in bytes a second by the vendors' data sheets: what sets the pace of these models.
 BANDWIDTH = {"h200": 4.8e12, "h100": 3.35e12, "a100": 2.04e12, "l40s": 0.86e12, "v100": 0.9e12}
 
@@ -74,6 +79,7 @@ def forecast_stage(config: RunConfig, dimensions: ParallelDimensions, stage: Sta
     filters = stage.length * model.d_model * (model.order - 1) * model.n_layer
     filters *= plan.accumulation * dimensions.data_parallel_size
     work = SECONDS[config.engine.activation_checkpointing] * elements + FILTER_SECONDS * filters
+    work += 0 if _by_triton(config.engine, stage.length) else TORCH_SECONDS * elements
     slowdown = BANDWIDTH["h200"] / BANDWIDTH[gpu]
     slowdown *= OFFLOAD_SLOWDOWN if config.engine.offload else 1.0
     slowdown *= FP32_SLOWDOWN if config.engine.precision == "fp32" else 1.0
@@ -96,8 +102,6 @@ def step_memory(
     elements = batch * (length // ranks) * model.d_model
     filter_elements = model.d_model // ranks * (model.order - 1) * length
     pieces = GPU_PIECES if ranks > 1 else 1
-    piece = batch * -(-model.d_model // (ranks * pieces)) * fast_length(length)
-    chunk = max(min(GPU_CHUNK_ELEMENTS, piece), batch * fast_length(length))
     tables = FP32 * (model.emb_dim + 1) * model.l_max
     return {
         # Parameters, gradients and DeepSpeed's bucket; the optimizer's two moments and, if sharded, its copy.
@@ -107,8 +111,35 @@ def step_memory(
         "filters": 2 * FP32 * filter_elements,
         "gradients of activations": PASSING_BYTES * elements,
         "exchange between GPUs": EXCHANGE_BYTES * elements if ranks > 1 else 0.0,
-        "FFT workspace": FFT_BUFFERS * COMPLEX64 * chunk,
+        "workspace": max(
+            _convolution_bytes(engine, batch, length, -(-model.d_model // (ranks * pieces))),
+            _tile_bytes(model, engine, batch * length // ranks),
+        ),
     }
+
+
+def _by_triton(engine: EngineConfig, length: int) -> bool:
+    """Whether the long convolution is the fast one, where Triton is installed."""
+    served = engine.convolution == "fast" or (engine.convolution == "auto" and engine.precision != "fp32")
+    return served and length <= LONGEST
+
+
+def _tile_bytes(model: ModelConfig, engine: EngineConfig, tokens: int) -> float:
+    """What one tile of what is computed once more holds."""
+    if engine.activation_checkpointing == "none":
+        return 0.0
+    return float(TILE_BYTES * min(engine.tile_tokens, tokens) * model.d_model)
+
+
+def _convolution_bytes(engine: EngineConfig, batch: int, length: int, channels: int) -> float:
+    """What the backward pass of a convolution holds besides inputs and results."""
+    if not _by_triton(engine, length):
+        points = fast_length(length)
+        return FFT_BUFFERS * COMPLEX64 * max(min(GPU_CHUNK_ELEMENTS, batch * channels * points), batch * points)
+    if length <= SHORT:
+        return 0.0
+    # The planes of the signal and of the output's gradient, and those of the filter.
+    return COMPLEX32 * min(CHUNK_ELEMENTS, batch * channels * length) * (2 + 1 / batch)
 
 
 def _kept_bytes(
@@ -123,10 +154,10 @@ def _kept_bytes(
         mixer = float(elements * (residual + 2 * activation * (order - 1)))
         mixer += filters if filters <= KEPT_FILTER_BYTES else 0
     else:
-        # The residual stream, its norm, the projections before and after the short filter, products and results.
-        mixer = float(elements * (residual + activation * (1 + 2 * (order + 1) + 3 * (order - 1))))
+        # The residual stream, its norm, the projections, and what enters and leaves convolutions and last gate.
+        mixer = float(elements * (residual + activation * (1 + (order + 1) + 3 * (order - 1))))
         mixer += length * FP32 * (2 * (model.num_inner_mlps + 1) * model.filter_order)
-        mixer += 3 * filters
+        mixer += 2 * filters
     match policy:
         case "block":
             return mixer

@@ -61,8 +61,8 @@ def test_the_definition_may_stand_in_for_the_fast_convolution(order: int) -> Non
     found, expected = (make_operator(name, order=order)(hidden, None, None) for name in ("torch", "reference"))
     assert not torch.equal(found, expected), "both took the same backend"
     assert (found - expected).norm() <= 1e-5 * expected.norm()
-    with pytest.raises(ValueError, match="'fast' is none of"):
-        make_operator("fast")(hidden, None, None)
+    with pytest.raises(ValueError, match="'cudnn' is none of"):
+        make_operator("cudnn")(hidden, None, None)
 
 
 @pytest.mark.parametrize("order", [2, 3])

@@ -48,7 +48,7 @@ def test_parameters_are_counted_without_making_them() -> None:
     assert parameter_count(ModelConfig(d_model=256, n_layer=8, l_max=1_000_002)) == 6_550_528
 
 
-@pytest.mark.parametrize(("memory", "micro_batch"), [(24e9, 1), (12e9, 1), (40e9, 64)])
+@pytest.mark.parametrize(("memory", "micro_batch"), [(20e9, 1), (12e9, 1), (30e9, 64)])
 def test_what_is_advised_fits(memory: float, micro_batch: int) -> None:
     words = [f"stages.0.micro_batch={micro_batch}", "engine.activation_checkpointing=none"]
     config = load_config(ROOT / "configs" / "160k.yaml", RunConfig, words)
@@ -71,5 +71,5 @@ def test_where_nothing_helps_the_advice_says_so() -> None:
 def test_sequence_parallelism_shares_the_memory_and_the_time() -> None:
     config = load_config(ROOT / "configs" / "1m.yaml", RunConfig)
     one, four = (forecast_run(config, ParallelDimensions(4, size), "h200")[-1] for size in (1, 4))
-    assert four.peak_bytes < one.peak_bytes / 3
+    assert four.peak_bytes < one.peak_bytes / 2.5
     assert four.flops == one.flops

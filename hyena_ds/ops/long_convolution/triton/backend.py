@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from hyena_ds.ops.long_convolution.triton.columns import columns_forward, columns_inverse
-from hyena_ds.ops.long_convolution.triton.plan import LONGEST, SIDE, Factors, factors_of
+from hyena_ds.ops.long_convolution.triton.plan import CHUNK_ELEMENTS, LONGEST, SIDE, Factors, factors_of
 from hyena_ds.ops.long_convolution.triton.rows import rows_correlated, rows_filtered, rows_transformed
 from hyena_ds.ops.long_convolution.triton.short import (
     short_correlated,
@@ -17,11 +17,10 @@ from hyena_ds.ops.long_convolution.triton.short import (
 )
 from hyena_ds.ops.long_convolution.triton.tables import line_table, outer_tables, repeated_table, twisted_tables
 
-# Complex values of one chunk of channels that the passes over a long sequence hand on: 1 GiB in `fast`.
-CHUNK_ELEMENTS = 2**28
 # Programs that fill a GPU several times over.
 PROGRAMS = 2048
-# What was fastest on an H200 in `fast`; `exact` fills the shared memory by itself. Of columns, by the side and the halves: warps, stages and tiles of a program.
+# What was fastest on an H200 in `fast`; `exact` fills the shared memory by itself.
+# Of columns, by the side and the halves: warps, stages and tiles of a program.
 COLUMNS_FORWARD = {(64, 1): (4, 3, 8), (64, 2): (4, 3, 8), (128, 2): (4, 1, 1)}
 COLUMNS_INVERSE = {(64, 1): (4, 3, 8), (64, 2): (4, 2, 4), (128, 2): (8, 1, 2)}
 # Of rows, by their width: stages; and how many a program takes.

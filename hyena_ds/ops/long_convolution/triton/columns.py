@@ -83,7 +83,8 @@ def columns_forward(
         re, im = rotated(re, im, (1 - 4 * outer).to(tl.float32)[:, None], (column.to(tl.float32) * step)[None, :])
         tl.store(planes + to_line + column[None, :], narrow(re, EXACT), mask=valid[:, None])
         tl.store(planes + inner + to_line + column[None, :], narrow(im, EXACT), mask=valid[:, None])
-        tl.store(scales + neighbour * tiles + tile, scale, mask=valid & (point == 0) & (half == 0))
+        # Both halves found the same scale.
+        tl.store(scales + neighbour * tiles + tile, scale, mask=valid & (point == 0))
 
 
 @triton.jit

@@ -9,6 +9,8 @@ SHORT = SIDE * SIDE
 OUTER_SIDE = 128
 LONGEST = 2 * OUTER_SIDE * SHORT
 SHORTEST = 16
+# Complex values of one chunk of channels that the passes over a long sequence hand on: 1 GiB in `fast`.
+CHUNK_ELEMENTS = 2**28
 
 
 def table_scale(points: int) -> float:
