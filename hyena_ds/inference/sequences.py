@@ -68,8 +68,9 @@ class NamedSequence:
             raise InputError(f"sequence {self.name!r} is empty; remove it")
         if longest is not None and len(self) > longest:
             raise InputError(
-                f"sequence {self.name!r} has {len(self):,} bases, the model's l_max is {longest:,} tokens; "
-                "read it in overlapping windows (window=..., --window), cut it, or use a model of longer context"
+                f"sequence {self.name!r} has {len(self):,} bases, the model's l_max leaves room for {longest:,}; "
+                "cut it, read it in overlapping windows (window=..., --window) where it is embedded or scored, or use "
+                "a model of longer context"
             )
         strange = _IS_UNKNOWN[np.frombuffer(self.raw, dtype=np.uint8)]
         if unknown == "refuse" and strange.any():

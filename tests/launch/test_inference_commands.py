@@ -86,6 +86,7 @@ def test_evaluate_writes_table_plot_and_json(model: HyenaDNA, tmp_path: Path) ->
         ("score", f"--model {MODEL} --sequence ACGXT", "has 'X' at base 4"),
         ("score", f"--model {MODEL} --vcf x.vcf", "--vcf needs --fasta"),
         ("generate", f"--model {MODEL} --sequence ACGT --bases 300", "exceed the model's l_max"),
+        ("predict", f"--model {MODEL} --sequence ACGT", "carries no head of a task"),
         ("evaluate", f"--model {MODEL} --fasta {LAMBDA} --published", "published test regions"),
     ],
 )
