@@ -3,10 +3,10 @@
 import csv
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub.constants
 import numpy as np
 import pytest
 import torch
@@ -16,13 +16,9 @@ from torch import Tensor
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, AutoTokenizer
 
 from hyena_ds.api import HyenaDNA
-from hyena_ds.config.load import load_config
-from hyena_ds.downstream.config import FineTuneConfig
-from hyena_ds.downstream.finetune import fine_tune
-from hyena_ds.errors import InputError
+from hyena_ds.errors import run_command
 from hyena_ds.hub.import_weights import import_weights
 from hyena_ds.hub.run_directory import write_imported_run
-from hyena_ds.parallel.environment import read_environment
 from hyena_ds.training.metrics import read_metrics
 from launch.finetune import main
 from tests.downstream.conftest import CONFIG, PROMOTERS, launched
@@ -200,6 +196,7 @@ def test_a_frozen_backbone_changes_the_head_alone_and_a_probe_does_the_same(
 
 def test_folds_and_seeds_are_summed_up(config: Path) -> None:
     words = ["split.folds=2", "seeds=[1, 2]", "split.test=0.0", "stages.0.steps=1", "stages.1.steps=2"]
+    words += ["model.bidirectional=true"]
     printed = finetune(config, *words, "scoring.bootstrap=0")
     run = config.parent / "run"
     summary = results(run)
@@ -295,10 +292,21 @@ def test_two_ranks_of_one_sequence_learn_positions_as_one_rank_does(config: Path
         assert float(one.split(",")[-1]) == pytest.approx(float(other.split(",")[-1]), rel=1e-4)
 
 
-def error_line(printed: list[str]) -> str:
-    lines = [line for text in printed for line in text.splitlines() if line.startswith("error:")]
+def error_line(printed: str) -> str:
+    lines = [line for line in printed.splitlines() if line.startswith("error:")]
     assert len(lines) == 1, printed
     return lines[0]
+
+
+def refused(config: Path, words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The line with which the command ends, with exit code 2 and nothing written."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [str(FINETUNE), "--config", str(config), *words])
+        with pytest.raises(SystemExit) as ended:
+            run_command(main)
+    assert ended.value.code == 2
+    assert not (config.parent / "run").exists()
+    return error_line(capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(
@@ -313,28 +321,45 @@ def error_line(printed: list[str]) -> str:
         (["decoder.mode=position"], ["task.kind=binary", "decoder.mode=position"]),
         (["method=probe"], ["method=probe", "start.checkpoint"]),
         (["start.checkpoint=nobody/nothing"], ["nobody/nothing", "hub"]),
+        (["start.checkpoint=" + str(GOLDEN / "longsafari_hf"), "model=null", "start.keep_head=true"], ["no head"]),
         (["class_weights=[1.0]"], ["class_weights=[1.0]", "0, 1"]),
     ],
     ids=str,
 )
-def test_bad_input_is_named_before_anything_is_written(
-    config: Path, words: list[str], told: list[str], monkeypatch: pytest.MonkeyPatch
+def test_bad_input_is_one_line_and_exit_code_2(
+    config: Path, words: list[str], told: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(InputError) as caught:
-        fine_tune(load_config(config, FineTuneConfig, words), read_environment({}), dry_run=True)
-    assert all(part in str(caught.value) for part in told), caught.value
-    assert not (config.parent / "run").exists()
+    line = refused(config, words, capsys)
+    assert all(part in line for part in told), line
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ("ACXT,1", "character 'X' at position 3"),
+        (",1", "the sequence is empty"),
+        (f"{'A' * 258},1", "the sequence has 258 bases and [SEP], the model's l_max is 258"),
+    ],
+    ids=["unknown", "empty", "long"],
+)
+def test_a_bad_row_is_one_line_and_exit_code_2(
+    config: Path, row: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (config.parent / "rows.csv").write_text("sequence,label\n" + "ACGT,0\nACGA,1\n" * 4 + f"{row}\n")
+    line = refused(config, [f"data.train={config.parent}/rows.csv"], capsys)
+    assert f"rows.csv line 10: {told}" in line
 
 
 def test_a_class_that_only_the_test_set_has_is_refused(config: Path) -> None:
     (config.parent / "test.csv").write_text("sequence,label\nACGT,2\n")
-    line = error_line(finetune_on(2, config, f"data.test={config.parent}/test.csv", code=2))
+    line = error_line("".join(finetune_on(2, config, f"data.test={config.parent}/test.csv", code=2)))
     assert "test.csv line 2: class '2' is none of those of the training set (0, 1)" in line
 
 
-def test_a_head_of_another_width_is_refused(config: Path, uninterrupted: Path) -> None:
+def test_a_head_of_another_width_is_refused(
+    config: Path, uninterrupted: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = [f"start.checkpoint={uninterrupted}", "start.keep_head=true", "model=null"]
     assert "every check passed" in finetune(config, *words, "--dry-run")
     words += ["task.kind=multiclass", "task.classes=['0', '1', '2']"]
-    assert "has 2 outputs, the task has 3" in error_line(finetune_on(1, config, *words, "--dry-run", code=2))
+    assert "has 2 outputs, the task has 3" in refused(config, words, capsys)

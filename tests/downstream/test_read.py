@@ -107,6 +107,17 @@ def test_folders_may_stand_in_folders_of_splits(promoters: Rows, tmp_path: Path)
     assert [example.split for example in found] == ["test"] * 40 + ["train"] * 80
 
 
+def test_the_files_of_a_dataset_directory_name_their_splits(promoters: Rows, tmp_path: Path) -> None:
+    """As the hub keeps them: data/SPLIT-NUMBER-of-COUNT.parquet."""
+    (tmp_path / "hub" / "data").mkdir(parents=True)
+    for split, rows in (("test", promoters[:40]), ("train", promoters[40:])):
+        table = pyarrow.table({"sequence": [row[0] for row in rows], "label": [int(row[1]) for row in rows]})
+        pyarrow.parquet.write_table(table, tmp_path / "hub" / "data" / f"{split}-00000-of-00001.parquet")
+    found = read(tmp_path / "hub", tmp_path)
+    assert [example.split for example in found] == ["test"] * 40 + ["train"] * 80
+    assert contents(found) == [(sequence, label) for sequence, label in promoters]
+
+
 def test_ambiguity_codes_become_n(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("sequence,label\nacgtRYn,0\n")
     assert np.array_equal(read(tmp_path / "rows.csv", tmp_path)[0].tokens, encode(b"ACGTNNN"))
