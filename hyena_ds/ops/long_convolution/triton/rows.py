@@ -21,9 +21,9 @@ from hyena_ds.ops.long_convolution.triton.columns import TILE_COLUMNS
 # Lines of a tile, A at most.
 SIDE = tl.constexpr(64)
 TURN = tl.constexpr(6.283185307179586)
-# What fp16 holds in the worst case, without a look at the values: a spectrum of values below 2 stays below 4 sqrt(N), or
-# 4,096, and is multiplied by a filter's below 0.75 and, in both directions, by 2. What a right DFT makes of it, 8 times
-# as large at most, fits; what the left one does, 12 times that, is stored multiplied by RESERVE.
+# What keeps the worst case within fp16 without a look at the values: a spectrum of values below 2 stays below
+# 4 sqrt(N), or 4,096, and is multiplied by a filter's below 0.75 and, in both directions, by 2. What a right DFT makes
+# of it, at most 8 times as large, fits; what the left one does, 12 times that, is stored multiplied by RESERVE.
 FILTER_CEILING = tl.constexpr(0.25)
 RESERVE = tl.constexpr(0.0625)
 
