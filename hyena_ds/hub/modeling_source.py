@@ -17,8 +17,11 @@ MODEL_SOURCES = tuple(
     _ROOT / name
     for name in (
         "model/config.py",
-        "model/dropout.py",
         "ops/fused.py",
+        "ops/dropout/reference.py",
+        "ops/dropout/dispatch.py",
+        "model/dropout.py",
+        "ops/linear/dispatch.py",
         "ops/linear_gelu/dispatch.py",
         "ops/residual_norm/dispatch.py",
         "ops/short_convolution/reference.py",
@@ -31,6 +34,7 @@ MODEL_SOURCES = tuple(
         "model/tiling.py",
         "model/offload.py",
         "model/execution.py",
+        "model/linear.py",
         "model/convolution.py",
         "model/filter.py",
         "model/operator.py",

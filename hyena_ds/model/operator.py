@@ -4,14 +4,15 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from hyena_ds.model.config import ModelConfig
 from hyena_ds.model.convolution import ConvolutionSettings, exchanged_convolution
 from hyena_ds.model.dropout import Dropout
 from hyena_ds.model.execution import Execution
 from hyena_ds.model.filter import HyenaFilter, PositionalFeatures
+from hyena_ds.model.linear import Linear
 from hyena_ds.model.sequence import own_channels
+from hyena_ds.ops.linear.dispatch import linear
 from hyena_ds.ops.short_convolution.dispatch import short_convolution_finish, short_convolution_gate
 from hyena_ds.ops.short_convolution.reference import short_convolution
 
@@ -38,8 +39,8 @@ class HyenaOperator(nn.Module):
         self.bidirectional = config.bidirectional
         self.execution = execution
         self.reach = config.short_filter_order - 1
-        self.in_proj = nn.Linear(config.d_model, width)
-        self.out_proj = nn.Linear(config.d_model, config.d_model)
+        self.in_proj = Linear(config.d_model, width)
+        self.out_proj = Linear(config.d_model, config.d_model)
         self.short_filter = nn.Conv1d(width, width, config.short_filter_order, groups=width, padding=self.reach)
         self.filter_fn = HyenaFilter(config, features)
         self.dropout = Dropout(config.hyena_dropout, site)
@@ -73,7 +74,7 @@ class HyenaOperator(nn.Module):
         As `forward` computes all of them, for callers that need them at different times.
         """
         rows = self._rows(parts)
-        return functional.linear(hidden, self.in_proj.weight[rows], self.in_proj.bias[rows])
+        return linear(hidden, self.in_proj.weight[rows], self.in_proj.bias[rows])
 
     def projections(self, hidden: Tensor, keep: Tensor | None, context: int, parts: slice) -> tuple[Tensor, ...]:
         """Some of the N + 1 projections after the short convolution, each [B, D, L]."""

@@ -91,11 +91,10 @@ def assert_one_frequency_fits(length: int) -> None:
     """A signal and a filter that add up to one value of their spectra each, the largest that there can be."""
     wave = torch.cos(torch.arange(length, dtype=torch.float64) * (torch.pi / (2 * factors_of(length).points)))
     inputs = [wave.expand(1, 1, length) * 1.99, wave[None] * 1.99, torch.zeros(1, dtype=torch.float64)]
+    narrow = [value.to(DEVICE, torch.float32) for value in inputs]
     for both in (False, True):
         expected = outcome("torch", inputs, inputs[0], both)
-        found = outcome(
-            "fast", [value.to(DEVICE, torch.float32) for value in inputs], inputs[0].to(DEVICE).float(), both
-        )
+        found = outcome("fast", narrow, narrow[0], both)
         for value, exact in list(zip(found, expected, strict=True))[:3]:
             assert error(value, exact) <= 1e-3
 
