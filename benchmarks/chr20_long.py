@@ -151,7 +151,8 @@ def plot(result: dict[str, Any], path: Path) -> None:
         marker=".",
         label=f"by bases before, in windows of {lengths[-1]:,}",
     )
-    right.set(xscale="log", xlabel="context (bases)")
+    right.set_xscale("log", base=2)
+    right.set_xlabel("context (bases)")
     left.axhline(MARKOV_PERPLEXITY, color="grey", linestyle=":", label="best Markov model, order 10")
     for axis in (left, right):
         axis.axhline(

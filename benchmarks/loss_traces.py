@@ -165,11 +165,10 @@ def plot(found: dict[str, list[float]], reference: str, title: str, path: Path) 
         above.plot(steps, trace, label=name, **line)
         if name != reference:
             apart = [abs(loss - expected) for loss, expected in zip(trace, found[reference], strict=True)]
-            below.plot(steps, apart, label=name, color=above.lines[-1].get_color(), **line)
+            below.plot(steps, apart, color=above.lines[-1].get_color(), **line)
     above.set(ylabel="loss (nats a base)")
     below.set(xlabel="step", ylabel=f"|loss - loss of {reference}|", yscale="log")
-    for axis in (above, below):
-        axis.legend(fontsize=8, loc="upper right", ncols=2)
+    above.legend(fontsize=8, ncols=2)
     figure.suptitle(title)
     figure.savefig(path, dpi=150)
 
