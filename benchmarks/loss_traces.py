@@ -90,7 +90,7 @@ def losses(
         round_weights(model)
     engine = build_engine(model, config, stage.steps, device)
     reader = BatchReader(checked.shards, checked.stream(stage))
-    found = []
+    found: list[float] = []
     with StepLoader(
         reader, checked.step_plan(stage), rank=0, steps=stage.steps, ignore_n=config.data.ignore_n
     ) as loader:
