@@ -41,7 +41,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fasta", type=Path, required=True, help="human chromosome 20, plain or gzip")
     parser.add_argument("--place", type=Path, required=True, help="where shards and run lie between two calls")
-    parser.add_argument("--minutes", type=float, default=8, help="of training, after which it is saved and stopped")
+    parser.add_argument("--minutes", type=float, default=8.5, help="of training, after which it is saved and stopped")
     parser.add_argument("--contexts", type=int, nargs="+", default=CONTEXTS, help="lengths to score at")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results", help="where JSON and PNG go")
     parser.add_argument("--commit", help="commit of this tree, where it has no repository")

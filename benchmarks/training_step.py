@@ -89,7 +89,9 @@ def fitting(measure: Measure, tokens: int, length: int, most: int) -> dict[str, 
         row = attempt(measure, batch, sequences // batch)
         release()
         if row is not None:
-            return {"length": length, "batch": batch, "micro_batches": sequences // batch, **row}
+            micro_batches = sequences // batch
+            speed = length * batch * micro_batches / row["seconds"]
+            return {"length": length, "batch": batch, "micro_batches": micro_batches, "tokens_per_second": speed, **row}
         batch //= 2
     return {"length": length, "left_out": "out of memory with one sequence"}
 
@@ -178,19 +180,19 @@ def predicted_seconds(rows: list[dict[str, Any]], length: int) -> float:
 
 def ratios(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """How many times faster ours is than each other model, by length."""
-    seconds = {(row["length"], row["model"]): row["seconds"] for row in rows if "seconds" in row}
+    speeds = {(row["length"], row["model"]): row["tokens_per_second"] for row in rows if "seconds" in row}
     return {
         str(length): {
-            model: taken / seconds[length, OURS]
-            for (of, model), taken in seconds.items()
+            model: speeds[length, OURS] / speed
+            for (of, model), speed in speeds.items()
             if of == length and model in (PLAIN, ATTENTION)
         }
-        for length in sorted({length for length, _ in seconds})
-        if (length, OURS) in seconds
+        for length in sorted({length for length, _ in speeds})
+        if (length, OURS) in speeds
     }
 
 
-def print_rows(rows: list[dict[str, Any]], tokens: int) -> None:
+def print_rows(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         head = f"{row['length']:>10,}  {row['model']:26}"
         if "left_out" in row:
@@ -200,18 +202,18 @@ def print_rows(rows: list[dict[str, Any]], tokens: int) -> None:
         slower = "" if length_ratio is None else f"{length_ratio:8.1f}"
         print(
             f"{head}{row['micro_batches']:>3} x {row['batch']:<5}{row['seconds'] * 1e3:12,.1f}"
-            f"{tokens / row['seconds'] / 1e6:12.3f}{row['peak_gib']:8.1f}{slower}",
+            f"{row['tokens_per_second'] / 1e6:12.3f}{row['peak_gib']:8.1f}{slower}",
             flush=True,
         )
 
 
-def plot(rows: list[dict[str, Any]], tokens: int, title: str, path: Path) -> None:
+def plot(rows: list[dict[str, Any]], title: str, path: Path) -> None:
     figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
     for model in (OURS, KEPT, PLAIN, ATTENTION):
         known = [row for row in rows if row["model"] == model and "seconds" in row]
         lengths = [row["length"] for row in known]
         style = "--" if model == KEPT else "-"
-        axes[0].plot(lengths, [tokens / row["seconds"] / 1e6 for row in known], style, marker=".", label=model)
+        axes[0].plot(lengths, [row["tokens_per_second"] / 1e6 for row in known], style, marker=".", label=model)
         axes[1].plot(lengths, [row["peak_gib"] for row in known], style, marker=".", label=model)
     axes[0].set(yscale="log", ylabel="million tokens a second")
     axes[1].set(ylabel="peak memory (GiB)", ylim=(0, None))
@@ -231,7 +233,7 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for length in arguments.lengths:
         added = compare(Comparison(arguments, device, length), rows)
-        print_rows(added, arguments.tokens)
+        print_rows(added)
         rows += added
         result = {
             "tokens": arguments.tokens,
@@ -245,7 +247,7 @@ def main() -> None:
         path = arguments.output / f"{arguments.name}.json"
         path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     title = f"A training step of {arguments.tokens:,} tokens on {result['machine']['device']}"
-    plot(rows, arguments.tokens, title, path.with_suffix(".png"))
+    plot(rows, title, path.with_suffix(".png"))
     longest = max(int(length) for length in result["times_faster"])
     if ATTENTION in result["times_faster"][str(longest)]:
         print(

@@ -9,7 +9,7 @@ from benchmarks.training_step import ATTENTION, KEPT, OURS, PLAIN, fitting, pred
 
 
 def row(model: str, length: int, seconds: float) -> dict[str, Any]:
-    return {"model": model, "length": length, "seconds": seconds}
+    return {"model": model, "length": length, "seconds": seconds, "tokens_per_second": 1024 / seconds}
 
 
 def test_ratios_are_to_ours_and_leave_out_what_was_not_measured() -> None:
@@ -46,5 +46,6 @@ def test_what_never_fits_is_left_out() -> None:
 
 @pytest.mark.parametrize(("most", "expected"), [(64, (1, 4)), (128, (2, 2)), (10_000, (4, 1))])
 def test_a_micro_batch_has_at_most_so_many_tokens(most: int, expected: tuple[int, int]) -> None:
-    found = fitting(lambda batch, micro_batches: {}, tokens=256, length=64, most=most)
+    found = fitting(lambda batch, micro_batches: {"seconds": 2.0}, tokens=256, length=64, most=most)
     assert (found["batch"], found["micro_batches"]) == expected
+    assert found["tokens_per_second"] == 128.0
