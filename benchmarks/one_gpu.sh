@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 output=$1 commit=$2 fasta=$3
 shift 3
 place=${TMPDIR:-/tmp}/hyena_ds_one_gpu # shards, and the long run between its two calls
-experiments=(convolution training_step profile memory traces chr20 chr20_long chr20_long)
+experiments=(convolution implicit_filter training_step profile memory traces chr20 chr20_long chr20_long)
 
 on() { # SECONDS SCRIPT WORDS...
     local seconds=$1 script=$2
@@ -22,6 +22,8 @@ shards() {
 }
 
 convolution() { on 500 convolution.py; }
+
+implicit_filter() { on 200 implicit_filter.py; }
 
 training_step() { on 500 training_step.py; }
 
