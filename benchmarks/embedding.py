@@ -1,8 +1,8 @@
-"""Embedding 10,000 sequences of 200 to 20,000 bases to a file: `python benchmarks/embedding.py`.
+"""Embedding 10,000 sequences of 200 to 20,000 bases, and single ones of up to a million: `benchmarks/embedding.py`.
 
 Runs `launch/embed.py` on a 2-layer 128-wide model with random weights, and measures its memory and its speed beside
-the model's own forward passes on full batches. `--lengths` instead embeds one whole sequence on models of the published
-160k, 450k and 1M shapes, and measures the peak memory of the GPU.
+the model's own forward passes on full batches. Then embeds one whole sequence on 8-layer 256-wide models of the
+published 160k, 450k and 1M contexts, or of other `--lengths`, and measures the peak memory; on a CPU only where asked.
 """
 
 import argparse
@@ -32,7 +32,6 @@ from hyena_ds.model.language_model import HyenaLanguageModel
 
 SHORTEST, LONGEST = 200, 20_000
 FULL_BATCH_LENGTHS = (1_024, 4_096, 16_384)
-SECONDS = 5.0
 PUBLISHED_LENGTHS = (160_000, 450_000, 1_000_000)
 LIMITS_GIB = {160_000: 16, 450_000: 24, 1_000_000: 40}
 GIB = 2**30
@@ -43,7 +42,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--sequences", type=int, default=10_000)
-    parser.add_argument("--lengths", action="store_true", help="peak memory of one sequence of each published length")
+    parser.add_argument("--lengths", type=int, nargs="*", metavar="N", help="bases of the single sequences")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each forward pass's measurement (default 5)")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results", help="where the JSON goes")
     parser.add_argument("--commit", help="commit of this tree, where it has no repository")
     return parser.parse_args()
@@ -89,36 +89,38 @@ def check_names(output: Path, count: int) -> None:
         sys.exit(f"{output} does not hold the {count:,} sequences in their order")
 
 
-def rate(work: Callable[[], int], device: str) -> float:
+def synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def rate(work: Callable[[], int], device: torch.device, seconds: float) -> float:
     """Tokens a second of repeated `work`, which returns its tokens, after one call that does not count."""
     work()
+    synchronize(device)
     tokens, started = 0, time.perf_counter()
-    while time.perf_counter() - started < SECONDS:
+    while time.perf_counter() - started < seconds:
         tokens += work()
-    if device == "cuda":
-        torch.cuda.synchronize()
+    synchronize(device)
     return tokens / (time.perf_counter() - started)
 
 
-def forward_rates(model: FrozenModel) -> dict[int, float]:
+def forward_rates(model: FrozenModel, seconds: float) -> dict[int, float]:
     """Tokens a second of forward passes on full batches without padding, by length."""
 
     def forward_on(length: int) -> Callable[[], int]:
         tokens = torch.randint(7, 11, (max(1, model.tokens_per_batch // length), length)).to(model.device)
         return lambda: model.hidden(tokens).shape[:2].numel()
 
-    return {length: rate(forward_on(length), model.device.type) for length in FULL_BATCH_LENGTHS}
+    return {length: rate(forward_on(length), model.device, seconds) for length in FULL_BATCH_LENGTHS}
 
 
-def embedding_rate(model: FrozenModel, lengths: list[int]) -> float:
-    """Bases a second of `HyenaDNA.embed` to a file; on a CPU of a tenth of the sequences."""
-    generator = np.random.default_rng(2)
-    chosen = lengths if model.device.type == "cuda" else lengths[: len(lengths) // 10]
-    texts = [random_bases(length, generator) for length in chosen]
+def embedding_rate(model: FrozenModel, texts: list[str]) -> float:
+    """Bases a second of `HyenaDNA.embed` to a file."""
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         HyenaDNA(model, "benchmark").embed(texts, output=Path(folder) / "vectors.parquet")
-        return sum(chosen) / (time.perf_counter() - started)
+        return sum(map(len, texts)) / (time.perf_counter() - started)
 
 
 def measure_stream(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -132,53 +134,66 @@ def measure_stream(arguments: argparse.Namespace) -> dict[str, Any]:
         command = run_command(folder / "hf", folder / "mixed.fa", output, arguments.device, arguments.precision)
         check_names(output, arguments.sequences)
     model = FrozenModel.on(network, arguments.device, arguments.precision)
-    embedding_rate(model, lengths[:200])
-    embedded, forward = embedding_rate(model, lengths), forward_rates(model)
+    generator = np.random.default_rng(2)
+    chosen = lengths if arguments.device == "cuda" else lengths[: max(len(lengths) // 10, 1)]
+    texts = [random_bases(length, generator) for length in chosen]
+    first = embedding_rate(model, texts)  # meets every shape for the first time: kernels are compiled, plans are made
+    embedded, forward = embedding_rate(model, texts), forward_rates(model, arguments.seconds)
     return {
         "sequences": len(lengths),
         "bases": sum(lengths),
         "command": command | {"bases_per_second": sum(lengths) / command["seconds"]},
+        "first_embed_bases_per_second": first,
         "embed_bases_per_second": embedded,
         "forward_tokens_per_second": forward,
         "share_of_forward": embedded / max(forward.values()),
     }
 
 
-def measure_length(length: int, precision: Precision) -> dict[str, Any]:
-    """Peak memory of embedding one sequence of `length` bases on the 8-layer 256-wide model of that context."""
-    model = HyenaDNA(FrozenModel.on(random_model(256, 8, length + 2), "cuda", precision), "benchmark")
+def measure_whole(length: int, device: str, precision: Precision) -> dict[str, Any]:
+    """Peak memory of embedding one sequence of `length` bases on the 8-layer 256-wide model of that context.
+
+    `peak_gib` is what torch's allocator held of the GPU, of which `allocated_gib` was in use; on a CPU the process's.
+    """
+    model = HyenaDNA(FrozenModel.on(random_model(256, 8, length + 2), device, precision), "benchmark")
     sequence = random_bases(length, np.random.default_rng(0))
-    torch.cuda.reset_peak_memory_stats()
+    row: dict[str, Any] = {"length": length, "limit_gib": LIMITS_GIB.get(length)}
+    if device == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
     started = time.perf_counter()
-    model.embed(sequence)
-    return {
-        "length": length,
-        "peak_gib": torch.cuda.max_memory_allocated() / GIB,
-        "limit_gib": LIMITS_GIB[length],
-        "seconds": time.perf_counter() - started,
-    }
+    vector = model.embed(sequence)
+    row["seconds"] = time.perf_counter() - started
+    if not np.isfinite(vector).all():
+        sys.exit(f"the embedding of {length:,} bases is not finite")
+    if device == "cuda":
+        row["peak_gib"] = torch.cuda.max_memory_reserved() / GIB
+        row["allocated_gib"] = torch.cuda.max_memory_allocated() / GIB
+    else:
+        row["peak_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GIB
+    limit = f" of {row['limit_gib']}" if row["limit_gib"] else ""
+    print(f"{length:>10,} bases  {row['peak_gib']:6.1f}{limit} GiB  {row['seconds']:6.1f} s", flush=True)
+    return row
 
 
-def measure_lengths(arguments: argparse.Namespace) -> dict[str, Any]:
-    rows = [measure_length(length, arguments.precision) for length in PUBLISHED_LENGTHS]
-    for row in rows:
-        print(f"{row['length']:>10,} bases  {row['peak_gib']:6.1f} of {row['limit_gib']} GiB  {row['seconds']:6.1f} s")
-    return {"rows": rows}
+def lengths_of(arguments: argparse.Namespace) -> list[int]:
+    """The bases of the single sequences."""
+    if arguments.lengths is not None:
+        return list(arguments.lengths)
+    return list(PUBLISHED_LENGTHS) if arguments.device == "cuda" else []
 
 
 def main() -> None:
     arguments = parse_arguments()
-    if arguments.lengths and arguments.device == "cpu":
-        sys.exit("--lengths measures the memory of a GPU, and torch sees none")
-    result = measure_lengths(arguments) if arguments.lengths else measure_stream(arguments)
+    result = measure_stream(arguments)
+    print(json.dumps(result, indent=1), flush=True)
     result |= {"precision": arguments.precision, "threads": torch.get_num_threads()}
+    result["whole"] = [measure_whole(length, arguments.device, arguments.precision) for length in lengths_of(arguments)]
     result["machine"] = describe_machine(arguments.commit)
     arguments.output.mkdir(parents=True, exist_ok=True)
-    name = "embedding_lengths" if arguments.lengths else f"embedding_{arguments.device}"
     suffix = "" if arguments.precision == "fp32" else f"_{arguments.precision}"
-    path = arguments.output / f"{name}{suffix}.json"
+    path = arguments.output / f"embedding_{arguments.device}{suffix}.json"
     path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps({key: value for key, value in result.items() if key not in ("rows", "machine")}, indent=1))
     print(f"written to {path}")
 
 

@@ -4,9 +4,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from hyena_ds.downstream.prediction import Prediction
+from hyena_ds.downstream.task import Method
+from hyena_ds.errors import InputError
 from hyena_ds.genome.fasta import bare_name
 from hyena_ds.genome.interval import Interval
 from hyena_ds.hub.open_model import open_model
+from hyena_ds.hub.task_head import TaskHead, TaskKind
 from hyena_ds.inference.evaluation import Evaluation, evaluate
 from hyena_ds.inference.frozen import FrozenModel, Precision
 from hyena_ds.inference.generation import Generated, Sampling, generate_all
@@ -17,6 +23,7 @@ from hyena_ds.inference.pooling import Pooling
 from hyena_ds.inference.sequence_job import Reading, sequence_job
 from hyena_ds.inference.sequences import Sequences, UnknownCharacters
 from hyena_ds.inference.variant_effect import variant_job
+from hyena_ds.model.decoder import DecoderMode
 
 
 class HyenaDNA:
@@ -25,12 +32,19 @@ class HyenaDNA:
     Every method that takes `sequences` takes one, any iterable of them, a pandas Series or DataFrame, or the path of a
     FASTA, CSV, TSV or Parquet file (gzip too), of any mixture of lengths. Lower case is read as bases, ambiguity
     codes as N. Errors of what was given are `hyena_ds.errors.InputError`, before any work is done.
+
+    `source` is where the weights came from, `notes` what the user should know of them; `head` that of a fine-tuned
+    model, `results` the content of its results.json where `fine_tune` has just trained it.
     """
 
-    def __init__(self, frozen: FrozenModel, source: str, notes: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, frozen: FrozenModel, source: str, notes: tuple[str, ...] = (), head: TaskHead | None = None
+    ) -> None:
         self.frozen = frozen
         self.source = source
         self.notes = notes
+        self.head = head
+        self.results: dict[str, Any] | None = None
 
     @classmethod
     def from_pretrained(
@@ -53,12 +67,17 @@ class HyenaDNA:
         """
         opened = open_model(source, filter_shift=filter_shift)
         frozen = FrozenModel.on(opened.model, device, precision, tokens_per_batch)
-        return cls(frozen, opened.source, opened.notes)
+        return cls(frozen, opened.source, opened.notes, opened.head)
 
     @property
     def l_max(self) -> int:
         """The longest sequence, in bases, that is read whole."""
         return self.frozen.config.l_max
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of what a fine-tuned model predicts, in the order of its outputs; of another model none."""
+        return self.head.classes if self.head is not None else ()
 
     def embed(
         self,
@@ -244,6 +263,95 @@ class HyenaDNA:
         return evaluate(
             self.frozen, paths, regions=regions, length=length, windows=windows, cache=cache, progress=progress
         )
+
+    def fine_tune(
+        self,
+        data: str | Path | pd.DataFrame,
+        output: str | Path,
+        *,
+        kind: TaskKind = "binary",
+        method: Method = "full",
+        decoder: DecoderMode | None = None,
+        epochs: float = 10,
+        examples_per_step: int = 16,
+        learning_rate: float = 6e-4,
+        seed: int = 2222,
+        settings: Mapping[str, Any] | None = None,
+    ) -> "HyenaDNA":
+        """Teach a copy of this model a task, as `launch/finetune.py` does; returns the model of the best step.
+
+        What is returned has `predict`, `classes` and `results`; of several seeds or folds it is the run with the best
+        validation score. `output` then holds tables, plots and an export. The same call goes on with a run that was
+        stopped, and opens one that is finished. It trains in this process, on a GPU where there is one.
+
+        Args:
+            data: labelled sequences: a DataFrame or a table (CSV, TSV, Parquet, a Hugging Face dataset directory) with
+                the columns `sequence` and `label`, FASTA, a folder a class, or BED. A DataFrame is kept in `output`.
+            output: the run directory.
+            kind: `binary`, `multiclass`, `multilabel`, `regression`, or `position` for one class a base.
+            method: `full`, `frozen` (the head alone), or `probe` (the same on embeddings computed once).
+            decoder: `pool` by default, `sum`, `first`, `last`; or `position`.
+            epochs: passes over the training set.
+            examples_per_step: of one optimizer step.
+            learning_rate: at its peak.
+            seed: of the head, the order and dropout.
+            settings: any other value of the run's config by its dotted path, such as `{"split.test": 0.2, "seeds":
+                [1, 2, 3], "split.folds": 5, "data.label": "class"}`; see docs/fine-tuning.md.
+        """
+        from hyena_ds.downstream.call import examples_path, fine_tune_here, task_config  # noqa: PLC0415 - DeepSpeed
+
+        directory = Path(output)
+        sections = {
+            "run_directory": str(directory),
+            "seed": seed,
+            "task": {"name": directory.name, "kind": kind},
+            "data": {"train": str(examples_path(data, directory))},
+            "start": {"checkpoint": self.source, "filter_shift": self.frozen.config.filter_shift},
+            "method": method,
+            "decoder": {"mode": decoder or ("position" if kind == "position" else "pool")},
+            "batch": {"examples_per_step": examples_per_step},
+            "stages": [{"epochs": epochs, "micro_batch": examples_per_step}],
+            "optimizer": {"learning_rate": learning_rate},
+        }
+        run, results = fine_tune_here(task_config(sections, settings or {}))
+        trained = HyenaDNA.from_pretrained(
+            run,
+            device=str(self.frozen.device),
+            precision=self.frozen.precision,
+            tokens_per_batch=self.frozen.tokens_per_batch,
+        )
+        trained.results = results
+        return trained
+
+    def predict(
+        self,
+        sequences: Sequences,
+        *,
+        both_strands: bool = False,
+        unknown: UnknownCharacters = "refuse",
+        column: str | None = None,
+        output: str | Path = "pandas",
+        overwrite: bool = False,
+        part_bases: int = PART_BASES,
+        progress: bool = False,
+    ) -> Results:
+        """What a fine-tuned model says of each sequence: its likeliest class and all probabilities, or values.
+
+        Args:
+            sequences: see the class; the arguments not named here are those of `embed`.
+            both_strands: average the outputs of the sequence and its reverse complement.
+            output: `pandas`, with the columns `prediction` (a class; a list of labels, or of one class a position) and
+                `probabilities` in the order of `classes`, or `values` for regression; `numpy`, only the
+                probabilities or values ([n, C], or a list of [L, C]); or a file.
+
+        Raises InputError where the model carries no head.
+        """
+        if self.head is None:
+            raise InputError(f"{self.source} carries no head of a task; fine-tune it with fine_tune or its command")
+        prediction = Prediction.of(self.frozen, self.head, 2 if both_strands else 1)
+        reading = Reading(column, unknown=unknown)
+        delivery = Delivery.of(output, overwrite, part_bases, progress)
+        return self._measure("predict", prediction, sequences, reading, delivery)
 
     def _measure(
         self, title: str, measurement: Measurement, sequences: Any, reading: Reading, delivery: Delivery

@@ -32,6 +32,12 @@ class DivergenceError(HyenaError):
     exit_code = EXIT_INPUT
 
 
+class StoppedError(HyenaError):
+    """A signal stopped a run with everything saved; the same call goes on from there."""
+
+    exit_code = EXIT_RESTART
+
+
 class StorageError(HyenaError):
     """The storage failed; what was written before is intact."""
 

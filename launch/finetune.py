@@ -1,6 +1,5 @@
 """Fine-tune HyenaDNA: `deepspeed launch/finetune.py --config configs/finetune/demo.yaml [section.key=value ...]`."""
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from hyena_ds.downstream.config import FineTuneConfig
 from hyena_ds.downstream.finetune import fine_tune
 from hyena_ds.errors import run_command
 from hyena_ds.parallel.environment import read_environment
+from launch.run_arguments import parse_run, run_parser
 
 EXAMPLES = """\
 examples:
@@ -25,30 +25,17 @@ your own task needs a table and these lines of a config (docs/fine-tuning.md has
   data: {train: train.csv, test: test.csv}     columns sequence and label
   start: {checkpoint: hf/1k}              a run, an export, published weights, or a name on the hub
 
-The run directory then holds results.json, results.csv, predictions, plots, and an export that carries the head.
-The same command starts a run and resumes it; finished seeds and folds are not run again.
+The run directory then holds results.json, results.csv, predictions, plots, and an export that carries the head;
+launch/predict.py --model RUN uses it. The same command starts a run and resumes it; finished seeds and folds are not
+run again.
 exit codes: 0 done, 2 your input, 74 storage (the run is intact), 75 start me again: stopped and saved, or a rank
 was lost and the last checkpoint stands.
+In Python: HyenaDNA.from_pretrained("hf/1k").fine_tune("mine.csv", "runs/mine", kind="binary").predict(["ACGT"])
 """
 
 
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--config", type=Path, required=True, help="the YAML file, such as configs/finetune/demo.yaml")
-    parser.add_argument("--dry-run", action="store_true", help="check everything and stop before the first step")
-    parser.add_argument("--stop-after-steps", type=int, metavar="N", help="save and stop once N steps are done")
-    parser.add_argument("--local_rank", type=int, help=argparse.SUPPRESS)  # given by the deepspeed launcher
-    parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="values that replace the file's")
-    arguments = parser.parse_intermixed_args()
-    if arguments.stop_after_steps is not None and arguments.stop_after_steps < 1:
-        parser.error(f"--stop-after-steps {arguments.stop_after_steps} must be at least 1")
-    return arguments
-
-
 def main() -> int:
-    arguments = parse_arguments()
+    arguments = parse_run(run_parser(__doc__, EXAMPLES, "configs/finetune/demo.yaml"))
     config = load_config(arguments.config, FineTuneConfig, arguments.overrides)
     return fine_tune(config, read_environment(), dry_run=arguments.dry_run, stop_after_steps=arguments.stop_after_steps)
 

@@ -43,6 +43,10 @@ def add_window_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--overlap", type=int, metavar="N", help="bases that two windows share (default: half a window)"
     )
+    add_unknown_argument(parser)
+
+
+def add_unknown_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--unknown", choices=("refuse", "mark"), default="refuse", help="characters that are no nucleotide code"
     )

@@ -12,6 +12,7 @@ from hyena_ds.parallel.environment import read_environment
 from hyena_ds.training.check import check_run
 from hyena_ds.training.config import RunConfig
 from hyena_ds.training.pretrain import pretrain
+from launch.run_arguments import parse_run, run_parser
 
 EXAMPLES = """\
 examples:
@@ -29,20 +30,10 @@ was lost and the last checkpoint stands.
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--config", type=Path, required=True, help="the run's YAML file, such as configs/1k.yaml")
-    parser.add_argument("--dry-run", action="store_true", help="check everything and stop before the first step")
+    parser = run_parser(__doc__, EXAMPLES, "configs/1k.yaml")
     parser.add_argument("--preflight", action="store_true", help="measure a step of every stage first: memory and time")
     parser.add_argument("--print-run-directory", action="store_true", help="check everything, print only run_directory")
-    parser.add_argument("--stop-after-steps", type=int, metavar="N", help="save and stop once N steps are done")
-    parser.add_argument("--local_rank", type=int, help=argparse.SUPPRESS)  # given by the deepspeed launcher
-    parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="values that replace the file's")
-    arguments = parser.parse_intermixed_args()
-    if arguments.stop_after_steps is not None and arguments.stop_after_steps < 1:
-        parser.error(f"--stop-after-steps {arguments.stop_after_steps} must be at least 1")
-    return arguments
+    return parse_run(parser)
 
 
 def main() -> int:

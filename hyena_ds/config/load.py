@@ -81,25 +81,30 @@ def apply_override(values: dict[str, Any], override: str) -> None:
     dotted, equals, text = override.partition("=")
     if not equals or not dotted:
         raise InputError(f"override {override!r} must read section.key=value")
+    place = f"override {override!r}"
+    set_value(values, dotted, _parse_yaml(text, place), place)
+
+
+def set_value(values: dict[str, Any], dotted: str, value: Any, place: str) -> None:
+    """Set the value at a path such as `section.key` or `stages.0.steps`, in place; errors name `place`."""
     *parents, last = dotted.split(".")
     target: Any = values
     for name in parents:
         if isinstance(target, list):
-            target = target[_list_position(target, name, override)]
+            target = target[_list_position(target, name, place)]
         elif isinstance(target, dict):
             target = target.setdefault(name, {})
         if not isinstance(target, dict | list):
-            raise InputError(f"override {override!r}: {name} is a value and holds no keys")
-    value = _parse_yaml(text, f"override {override!r}")
+            raise InputError(f"{place}: {name} is a value and holds no keys")
     if isinstance(target, list):
-        target[_list_position(target, last, override)] = value
+        target[_list_position(target, last, place)] = value
     else:
         target[last] = value
 
 
-def _list_position(items: list[Any], name: str, override: str) -> int:
+def _list_position(items: list[Any], name: str, place: str) -> int:
     if not name.isdigit() or int(name) >= len(items):
-        raise InputError(f"override {override!r}: {name!r} is no position in a list of {len(items)} (0 is the first)")
+        raise InputError(f"{place}: {name!r} is no position in a list of {len(items)} (0 is the first)")
     return int(name)
 
 

@@ -5,23 +5,23 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from hyena_ds.config.section import Section
-from hyena_ds.downstream.task import SplitConfig, TaskConfig, TaskDataConfig
+from hyena_ds.downstream.task import Method, SplitConfig, TaskConfig, TaskDataConfig
 from hyena_ds.model.config import ModelConfig
 from hyena_ds.model.decoder import DecoderConfig
 from hyena_ds.training.config import TrainingConfig
-
-Method = Literal["full", "frozen", "probe"]
 
 
 class StartConfig(Section):
     """The weights to start from.
 
     `checkpoint` is a run, an export, published weights or a name on the hub; without it training starts from scratch.
-    `keep_head` takes its head too, which must be of the same classes. The dropouts replace those of its model.
+    `keep_head` takes its head too, which must be of the same classes. The dropouts replace those of its model;
+    `filter_shift` that of original weights, whose config does not say it (0.05).
     """
 
     checkpoint: str | None = None
     keep_head: bool = False
+    filter_shift: float | None = None
     embed_dropout: float | None = Field(default=None, ge=0, lt=1)
     resid_dropout: float | None = Field(default=None, ge=0, lt=1)
 

@@ -1,6 +1,5 @@
 """One run for each seed and fold, and the mean and deviation over them."""
 
-import json
 import math
 import statistics
 from collections.abc import Sequence
@@ -9,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from hyena_ds.downstream.config import FineTuneConfig
-from hyena_ds.downstream.results import RESULTS_NAME, TABLE_NAME, write_json, write_table
+from hyena_ds.downstream.results import RESULTS_NAME, TABLE_NAME, read_results, write_json, write_table
+from hyena_ds.downstream.task import LOWER_IS_BETTER
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def members_of(config: FineTuneConfig) -> list[Member]:
 
 def summarise(config: FineTuneConfig, directories: Sequence[Path]) -> dict[str, Any]:
     """Mean and sample deviation of every metric over finished runs; writes results.json and results.csv above them."""
-    found = [json.loads((directory / RESULTS_NAME).read_text(encoding="utf-8")) for directory in directories]
+    found = [read_results(directory) for directory in directories]
     scores: dict[str, dict[str, Any]] = {}
     for split, metrics in found[0]["scores"].items():
         values = {name: [one["scores"][split][name]["value"] for one in found] for name in metrics}
@@ -52,6 +52,20 @@ def summarise(config: FineTuneConfig, directories: Sequence[Path]) -> dict[str, 
     summary = {"task": config.task.name, "runs": [str(place) for place in directories], "scores": scores}
     write_json(directory / RESULTS_NAME, summary)
     return summary
+
+
+def best_member(config: FineTuneConfig) -> Path:
+    """The directory of the finished run with the best validation score, of all that a config asks for."""
+    directories = [Path(member.config.run_directory) for member in members_of(config)]
+    return max(directories, key=lambda directory: _merit(read_results(directory)))
+
+
+def _merit(results: dict[str, Any]) -> float:
+    metric = results["metric"]
+    value = results["scores"]["valid"][metric]["value"]
+    if value is None:
+        return -math.inf
+    return -float(value) if metric in LOWER_IS_BETTER else float(value)
 
 
 def _spread(values: Sequence[float | None]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from sklearn.metrics import (
 )
 
 from hyena_ds.downstream.labels import IGNORED
+from hyena_ds.downstream.outputs import probabilities
 from hyena_ds.hub.task_head import TaskKind
 
 Scores = dict[str, float]
@@ -38,18 +39,6 @@ class Predictions:
         scored = joined != IGNORED
         owners = np.repeat(np.arange(len(self.targets)), [len(target) for target in self.targets])
         return joined[scored], probabilities(self.kind, np.concatenate(self.outputs)[scored]), owners[scored]
-
-
-def probabilities(kind: TaskKind, outputs: np.ndarray) -> np.ndarray:
-    """What outputs [n, C] mean: a distribution over classes, one probability a label, or values as they are."""
-    if kind == "regression":
-        return outputs
-    if kind == "multilabel":
-        likely: np.ndarray = 1 / (1 + np.exp(-np.clip(outputs, -500, 500)))
-        return likely
-    grown = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-    shares: np.ndarray = grown / grown.sum(axis=1, keepdims=True)
-    return shares
 
 
 def score(predictions: Predictions) -> Scores:

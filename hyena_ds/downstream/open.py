@@ -28,7 +28,7 @@ def read_start(config: FineTuneConfig) -> PretrainedModel | None:
     """The weights to start from; None from scratch. Raises InputError where `start.keep_head` finds no head."""
     if config.start.checkpoint is None:
         return None
-    start = read_pretrained(config.start.checkpoint)
+    start = read_pretrained(config.start.checkpoint, filter_shift=config.start.filter_shift)
     if config.start.keep_head and start.head is None:
         raise InputError(
             f"start.keep_head=True and start.checkpoint={config.start.checkpoint} carries no head; set it to False"

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hyena_ds.downstream.config import Method
 from hyena_ds.downstream.model import FrozenBackbone, HeadAlone, TaskModel
+from hyena_ds.downstream.task import Method
 from hyena_ds.genome.alphabet import PAD
 from hyena_ds.model.parameters import carried_tables
 from hyena_ds.model.sequence import SequencePart

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from hyena_ds.downstream.metrics import Predictions, bootstrap, probabilities, score
+from hyena_ds.downstream.metrics import Predictions, bootstrap, score
+from hyena_ds.downstream.outputs import probabilities
 from hyena_ds.downstream.plan import PlannedFineTuning
 from hyena_ds.downstream.plots import plot_predictions, plot_training
 from hyena_ds.hub.export import export_huggingface
@@ -95,6 +96,12 @@ def write_results(directory: Path, results: dict[str, Any]) -> None:
     ]
     write_table(directory / TABLE_NAME, ("split", "metric", "value", "low", "high"), rows)
     write_json(directory / RESULTS_NAME, results)  # last: a run with results is done
+
+
+def read_results(directory: Path) -> dict[str, Any]:
+    """The content of a finished run's results.json, or of that above several runs."""
+    found: dict[str, Any] = json.loads((directory / RESULTS_NAME).read_text(encoding="utf-8"))
+    return found
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ DEFAULT_METRICS: dict[TaskKind, Metric] = {
     "multilabel": "auroc",
     "regression": "pearson",
 }
+Method = Literal["full", "frozen", "probe"]
 REGRESSION_METRICS = ("mse", "r2", "pearson", "spearman")
 LOWER_IS_BETTER = ("mse",)
 

@@ -3,7 +3,9 @@
 The file that travels with the weights is generated from this module and the model's own (`modeling_source.py`).
 """
 
-from typing import Any, Literal
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -84,6 +86,7 @@ class HyenaDNAPreTrainedModel(PreTrainedModel):
     _keys_to_ignore_on_load_unexpected = [r"^lm_head\.", r"^score\."]  # noqa: RUF012
     # sin(10 x) turns bf16 rounding into errors of up to 100 % of the filter.
     _keep_in_fp32_modules_strict = ["filter_fn"]  # noqa: RUF012
+    supports_gradient_checkpointing = True
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -113,6 +116,14 @@ class HyenaDNAPreTrainedModel(PreTrainedModel):
             case ExponentialModulation():
                 module.deltas.copy_(ExponentialModulation(module.deltas.shape[-1], module.shift).deltas)
 
+    def _set_gradient_checkpointing(self, enable: bool = True, **_: Any) -> None:
+        """Compute blocks once more in the backward pass, by the model's own means."""
+        policy: Literal["block", "none"] = "block" if enable else "none"
+        for module in self.modules():
+            if isinstance(module, HyenaDNAModel):
+                module.gradient_checkpointing = enable
+                module.backbone.compute_by(replace(module.backbone.execution, activation_checkpointing=policy))
+
     def _output_projections(self) -> list[nn.Module]:
         blocks = [module for module in self.modules() if isinstance(module, Block)]
         return [projection for block in blocks for projection in (block.mixer.out_proj, block.mlp.fc2)]
@@ -123,6 +134,7 @@ class HyenaDNAModel(HyenaDNAPreTrainedModel):
 
     def __init__(self, config: HyenaConfig, **others: Any) -> None:
         super().__init__(config, **others)
+        self.gradient_checkpointing = False
         self.backbone = HyenaBackbone(model_config(config), share_tables=False)
         self._tied_weights_keys = frequency_copies(config, "backbone.")
         self.post_init()
@@ -153,8 +165,11 @@ class HyenaDNAModel(HyenaDNAPreTrainedModel):
             raise ValueError("give either input_ids or inputs_embeds")
         embedded = self.backbone.embeddings(input_ids) if inputs_embeds is None else inputs_embeds
         wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        keys = None
+        if self.backbone.replays_dropout:
+            keys = torch.randint(2**62, embedded.shape[:1], device=embedded.device)
         last, kept = embedded, []
-        for last in self.backbone.hidden_states(embedded, attention_mask):
+        for last in self.backbone.hidden_states(embedded, attention_mask, keys):
             if wanted:
                 kept.append(last)
         output = BaseModelOutput(last_hidden_state=last, hidden_states=tuple(kept) if wanted else None)
@@ -226,6 +241,10 @@ class HyenaDNAForCausalLM(HyenaDNAPreTrainedModel, GenerationMixin):
 class HyenaDNAForClassification(HyenaDNAPreTrainedModel):
     """The backbone and a `score` head, as `config.sequence_decoder` says; by default it scores the last real token."""
 
+    output_class: ClassVar[type[Any]]
+    _logits: Callable[..., Tensor]
+    _loss: Callable[..., Tensor]
+
     def __init__(self, config: HyenaConfig, **others: Any) -> None:
         super().__init__(config, **others)
         self.num_labels = int(config.num_labels or 1)
@@ -240,17 +259,6 @@ class HyenaDNAForClassification(HyenaDNAPreTrainedModel):
     def set_input_embeddings(self, value: nn.Embedding) -> None:
         self.hyena.set_input_embeddings(value)
 
-    def _counted(self, hidden: Tensor, input_ids: Tensor | None, attention_mask: Tensor | None) -> Tensor:
-        """The positions [B, L] that the decoder may look at; without token ids none is known to be special."""
-        if input_ids is None:
-            input_ids = torch.full(hidden.shape[:2], -1, device=hidden.device)
-        real = input_ids != self.config.pad_token_id if attention_mask is None else attention_mask
-        return counted_positions(input_ids, real, self.decoder.special_tokens)
-
-
-class HyenaDNAForSequenceClassification(HyenaDNAForClassification):
-    """One output a sequence: classes, several labels, or values (`config.problem_type`)."""
-
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -259,20 +267,34 @@ class HyenaDNAForSequenceClassification(HyenaDNAForClassification):
         labels: Tensor | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
-    ) -> SequenceClassifierOutput | tuple[Any, ...]:
-        """Scores [B, num_labels]; see `HyenaDNAModel.forward`.
-
-        Args:
-            labels: classes [B] int64, values [B] or [B, num_labels] float for regression, or a float 0/1 matrix
-                [B, num_labels]; `config.problem_type` says which, or the labels' dtype does.
-        """
+    ) -> SequenceClassifierOutput | TokenClassifierOutput | tuple[Any, ...]:
+        """The scores and, with `labels`, the loss that the class describes; see `HyenaDNAModel.forward`."""
         output = self.hyena(input_ids, attention_mask, inputs_embeds, output_hidden_states, return_dict=True)
-        hidden = output.last_hidden_state
-        counted = self._counted(hidden, input_ids, attention_mask)
-        logits = self.score(pooled(hidden, position_weights(counted, self.decoder.mode)))
+        logits = self._logits(output.last_hidden_state, input_ids, attention_mask)
         loss = None if labels is None else self._loss(logits, labels.to(logits.device))
-        result = SequenceClassifierOutput(loss=loss, logits=logits, hidden_states=output.hidden_states)
+        result = self.output_class(loss=loss, logits=logits, hidden_states=output.hidden_states)
         return result if return_dict is not False else result.to_tuple()
+
+
+class HyenaDNAForSequenceClassification(HyenaDNAForClassification):
+    """Scores [B, num_labels] of a sequence: classes, several labels, or values (`config.problem_type`).
+
+    Labels are classes [B] int64, values [B] or [B, num_labels] float for regression, or a float 0/1 matrix
+    [B, num_labels]; `config.problem_type` says which, or the labels' dtype does.
+    """
+
+    output_class = SequenceClassifierOutput
+
+    def _logits(self, hidden: Tensor, input_ids: Tensor | None, attention_mask: Tensor | None) -> Tensor:
+        counted = self._counted(hidden, input_ids, attention_mask)
+        return self.score(pooled(hidden, position_weights(counted, self.decoder.mode)))
+
+    def _counted(self, hidden: Tensor, input_ids: Tensor | None, attention_mask: Tensor | None) -> Tensor:
+        """The positions [B, L] that the decoder may look at; without token ids none is known to be special."""
+        if input_ids is None:
+            input_ids = torch.full(hidden.shape[:2], -1, device=hidden.device)
+        real = input_ids != self.config.pad_token_id if attention_mask is None else attention_mask
+        return counted_positions(input_ids, real, self.decoder.special_tokens)
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         if self.config.problem_type is None:
@@ -293,23 +315,12 @@ class HyenaDNAForSequenceClassification(HyenaDNAForClassification):
 
 
 class HyenaDNAForTokenClassification(HyenaDNAForClassification):
-    """One class a position."""
+    """Scores [B, L, num_labels] of each position; labels are classes [B, L], of which -100 is ignored."""
 
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        labels: Tensor | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-    ) -> TokenClassifierOutput | tuple[Any, ...]:
-        """Scores [B, L, num_labels]; `labels` are classes [B, L], of which -100 is ignored."""
-        output = self.hyena(input_ids, attention_mask, inputs_embeds, output_hidden_states, return_dict=True)
-        logits = self.score(output.last_hidden_state)
-        loss = None
-        if labels is not None:
-            targets = labels.flatten().to(logits.device)
-            loss = functional.cross_entropy(logits.flatten(0, 1).float(), targets, ignore_index=IGNORED_LABEL)
-        result = TokenClassifierOutput(loss=loss, logits=logits, hidden_states=output.hidden_states)
-        return result if return_dict is not False else result.to_tuple()
+    output_class = TokenClassifierOutput
+
+    def _logits(self, hidden: Tensor, *_: Tensor | None) -> Tensor:
+        return self.score(hidden)
+
+    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return functional.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORED_LABEL)

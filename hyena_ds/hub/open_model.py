@@ -9,24 +9,29 @@ from torch import Tensor
 
 from hyena_ds.errors import InputError
 from hyena_ds.hub.pretrained import read_pretrained
+from hyena_ds.hub.task_head import TaskHead
 from hyena_ds.model.config import ModelConfig
 from hyena_ds.model.language_model import HyenaLanguageModel
 
 
 @dataclass(frozen=True)
 class OpenedModel:
-    """A language model in evaluation mode on the CPU, where it came from, and what the user should know of it."""
+    """A language model in evaluation mode on the CPU, where it came from, and what the user should know of it.
+
+    `head` is that of its task, if it is a fine-tuned model.
+    """
 
     model: HyenaLanguageModel
     source: str
     notes: tuple[str, ...]
+    head: TaskHead | None
 
 
 def open_model(source: str | Path, *, filter_shift: float | None = None) -> OpenedModel:
     """Open what `read_pretrained` reads. Raises InputError as that does, and where config and weights differ."""
     found = read_pretrained(source, filter_shift=filter_shift)
     model = assemble(found.config, found.parameters, found.tables)
-    return OpenedModel(model, found.source, found.notes)
+    return OpenedModel(model, found.source, found.notes, found.head)
 
 
 def assemble(config: ModelConfig, parameters: Mapping[str, Tensor], tables: Mapping[str, Tensor]) -> HyenaLanguageModel:

@@ -6,6 +6,7 @@ from transformers import PreTrainedTokenizer
 
 SPECIAL_TOKENS = ("[CLS]", "[SEP]", "[BOS]", "[MASK]", "[PAD]", "[RESERVED]", "[UNK]")
 BASES = ("A", "C", "G", "T", "N")
+AMBIGUITY_CODES = "RYSWKMBDHVU"
 # [RESERVED] has no role in transformers.
 ROLES = {
     "bos_token": "[BOS]",
@@ -23,7 +24,8 @@ class HyenaDNATokenizer(PreTrainedTokenizer):
 
     Args:
         model_max_length: the model's `max_seq_len`.
-        do_upper_case: read soft-masked (lower-case) bases as bases. False: as [UNK], as the published tokenizer does.
+        do_upper_case: read soft-masked (lower-case) bases as bases, and ambiguity codes and U as N, as in training.
+            False: all of them as [UNK], as the published tokenizer does.
         padding_side: the published default is left; the attention mask makes both sides give one result.
     """
 
@@ -39,6 +41,7 @@ class HyenaDNATokenizer(PreTrainedTokenizer):
         self.do_upper_case = do_upper_case
         self._ids = {token: number for number, token in enumerate(SPECIAL_TOKENS + BASES)}
         self._tokens = {number: token for token, number in self._ids.items()}
+        self._codes = dict.fromkeys(AMBIGUITY_CODES, self._ids["N"]) if do_upper_case else {}
         super().__init__(
             model_max_length=model_max_length,
             do_upper_case=do_upper_case,
@@ -62,7 +65,7 @@ class HyenaDNATokenizer(PreTrainedTokenizer):
         return list(text)
 
     def _convert_token_to_id(self, token: str) -> int:
-        return self._ids.get(token, self._ids["[UNK]"])
+        return self._ids.get(token, self._codes.get(token, self._ids["[UNK]"]))
 
     def _convert_id_to_token(self, index: int) -> str:
         return self._tokens.get(index, "[UNK]")

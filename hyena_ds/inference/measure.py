@@ -50,7 +50,7 @@ def measured_rows(
 
 def _cut(sequence: NamedSequence, strands: int, windowing: Windowing) -> list[list[Piece]]:
     """The windows of a sequence and, where there are two strands, of its reverse complement."""
-    read = [sequence.tokens, reverse_complement(sequence.tokens)][:strands]
+    read = [sequence.tokens] if strands == 1 else [sequence.tokens, reverse_complement(sequence.tokens)]
     spans = list(windowing.spans(len(sequence)))
     return [[Piece(tokens[start:end], owned - start) for start, end, owned in spans] for tokens in read]
 
@@ -81,8 +81,9 @@ def measured_table(
 
 def _describe(sequence: NamedSequence) -> dict[str, Any]:
     marks = sequence.marks
+    marked = marks[marks != 0]
     bits = {"unknown_bases": UNKNOWN_BASE, "unknown_characters": UNKNOWN_CHARACTER, "soft_masked_bases": SOFT_MASKED}
-    counts = {name: int(np.count_nonzero(marks & bit)) for name, bit in bits.items()}
+    counts = {name: int(np.count_nonzero(marked & bit)) for name, bit in bits.items()}
     return {"name": sequence.name, "bases": len(marks), **counts}
 
 

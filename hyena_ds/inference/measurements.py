@@ -38,6 +38,10 @@ class Measurement(Protocol):
         """Of what stays in memory until a part is written."""
 
     @property
+    def added_tokens(self) -> int:
+        """Tokens that are read behind the bases of a sequence."""
+
+    @property
     def settings(self) -> dict[str, Any]:
         """What the result depends on, beside model and sequences."""
 
@@ -55,6 +59,7 @@ class Embedding:
     model: FrozenModel
     pooling: Pooling
     strands: int = 1
+    added_tokens: int = 0
     main: str = "embedding"
 
     def __post_init__(self) -> None:
@@ -98,6 +103,7 @@ class Logits:
 
     model: FrozenModel
     strands: int = 1
+    added_tokens: int = 0
     bytes_per_base: int = 4 * EMBEDDING_ROWS
     main: str = "logits"
 
@@ -127,6 +133,7 @@ class Likelihood:
     model: FrozenModel
     strands: int = 1
     per_base: bool = False
+    added_tokens: int = 0
     bytes_per_base: int = 16
 
     @property

@@ -43,7 +43,7 @@ def sequence_job(
     l_max = model.config.l_max
     windowing = Windowing.of(reading.window, reading.overlap, l_max)
     named = read_sequences(sequences, reading.column)
-    bases = checked_bases(named, None if reading.window else l_max, reading.unknown)
+    bases = checked_bases(named, None if reading.window else l_max - measurement.added_tokens, reading.unknown)
 
     def compute(part: Any, advance: Advance) -> pa.Table:
         return measured_table(part, measurement, model, windowing, advance)

@@ -11,6 +11,7 @@ from hyena_ds.model.config import ModelConfig
 from hyena_ds.model.dropout import Dropout
 from hyena_ds.model.execution import Execution, positions_of
 from hyena_ds.model.filter import PositionalFeatures
+from hyena_ds.model.operator import HyenaOperator
 from hyena_ds.model.tiling import Tiling, trainable
 from hyena_ds.ops.token_loss.dispatch import fused_token_loss_serves, token_loss
 
@@ -43,8 +44,7 @@ class HyenaBackbone(nn.Module):
         super().__init__()
         self.execution = execution or Execution()
         self.reach = config.short_filter_order - 1
-        dropouts = (config.resid_dropout, config.hyena_dropout)
-        self._replays_dropout = self.execution.activation_checkpointing != "none" and any(dropouts)
+        self._drops = any((config.resid_dropout, config.hyena_dropout))
         self.embeddings = TokenEmbeddings(config.d_model)
         shared = PositionalFeatures(config.l_max, config.emb_dim) if share_tables else None
         self.layers = nn.ModuleList(
@@ -53,6 +53,18 @@ class HyenaBackbone(nn.Module):
         )
         self.final_dropout = Dropout(config.resid_dropout, 3 * config.n_layer)
         self.ln_f = nn.LayerNorm(config.d_model, eps=config.layer_norm_epsilon)
+
+    @property
+    def replays_dropout(self) -> bool:
+        """Whether the backward pass repeats dropout."""
+        return self.training and self._drops and self.execution.activation_checkpointing != "none"
+
+    def compute_by(self, execution: Execution) -> None:
+        """Compute as `execution` says from now on."""
+        self.execution = execution
+        for module in self.modules():
+            if isinstance(module, Block | HyenaOperator):
+                module.execution = execution
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, dropout_keys: Tensor | None = None
@@ -66,7 +78,7 @@ class HyenaBackbone(nn.Module):
         self, embedded: Tensor, attention_mask: Tensor | None = None, dropout_keys: Tensor | None = None
     ) -> Iterator[Tensor]:
         """The embeddings, the output of each layer and the final norm's: n_layer + 2 tensors [B, L/P, D]."""
-        if self.training and self._replays_dropout and dropout_keys is None:
+        if self.replays_dropout and dropout_keys is None:
             raise ValueError("activation checkpointing repeats dropout, which needs dropout_keys; give them")
         positions = positions_of(self.execution.sequence, self.reach, embedded.shape[1], attention_mask, dropout_keys)
         yield embedded

@@ -3,7 +3,8 @@
 import os
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from hyena_ds.errors import InputError
@@ -124,11 +125,29 @@ def _read_row(variables: Mapping[str, str], launcher: str) -> ProcessEnvironment
 
 def publish(environment: ProcessEnvironment) -> None:
     """Write the place of this process under the names that torch and DeepSpeed read."""
-    os.environ.update(
-        RANK=str(environment.rank),
-        WORLD_SIZE=str(environment.world_size),
-        LOCAL_RANK=str(environment.local_rank),
-        LOCAL_WORLD_SIZE=str(environment.local_world_size),
-        MASTER_ADDR=environment.master_address,
-        MASTER_PORT=str(environment.master_port),
-    )
+    os.environ.update(_published(environment))
+
+
+def _published(environment: ProcessEnvironment) -> dict[str, str]:
+    return {
+        "RANK": str(environment.rank),
+        "WORLD_SIZE": str(environment.world_size),
+        "LOCAL_RANK": str(environment.local_rank),
+        "LOCAL_WORLD_SIZE": str(environment.local_world_size),
+        "MASTER_ADDR": environment.master_address,
+        "MASTER_PORT": str(environment.master_port),
+    }
+
+
+@contextmanager
+def alone() -> Iterator[ProcessEnvironment]:
+    """A world of this process only, whatever started it; afterwards its variables are what they were."""
+    environment = read_environment({})
+    before = {name: os.environ.get(name) for name in _published(environment)}
+    try:
+        yield environment
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value

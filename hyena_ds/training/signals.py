@@ -1,6 +1,8 @@
 """Asks a run to stop: SIGTERM and SIGUSR1 become a flag that all ranks read together, also inside a step."""
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 from hyena_ds.engine.distributed import any_rank
@@ -27,3 +29,14 @@ class StopRequest:
         """Raises Stopped on every rank where any was asked to stop; every rank must call it at the same point."""
         if any_rank(self.received is not None):
             raise Stopped
+
+
+@contextmanager
+def handlers_restored() -> Iterator[None]:
+    """A block after which the signals mean what they meant before, for programs that outlive a run."""
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,7 +1,14 @@
 import csv
+import io
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
+
+from hyena_ds.parallel.environment import alone
+from hyena_ds.training.signals import handlers_restored
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "finetune"
 PROMOTERS = DATA / "promoters.csv"
@@ -26,6 +33,15 @@ checkpoint: {{every_steps: 4, keep_last: 5}}
 scoring: {{every_steps: 5, bootstrap: 20}}
 logging: {{every_steps: 5, tensorboard: false}}
 """
+
+
+def launched(main: Callable[[], int | None], *words: object) -> str:
+    """What a command prints, run in this process: a start of Python with torch and DeepSpeed takes longer than it."""
+    printed = io.StringIO()
+    with alone(), handlers_restored(), redirect_stdout(printed), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["command", *map(str, words)])
+        assert not main()
+    return printed.getvalue()
 
 
 @pytest.fixture

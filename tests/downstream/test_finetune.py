@@ -15,16 +15,17 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, AutoTokenizer
 
+from hyena_ds.api import HyenaDNA
 from hyena_ds.config.load import load_config
 from hyena_ds.downstream.config import FineTuneConfig
 from hyena_ds.downstream.finetune import fine_tune
-from hyena_ds.downstream.trained import open_trained
 from hyena_ds.errors import InputError
 from hyena_ds.hub.import_weights import import_weights
 from hyena_ds.hub.run_directory import write_imported_run
 from hyena_ds.parallel.environment import read_environment
 from hyena_ds.training.metrics import read_metrics
-from tests.downstream.conftest import CONFIG, PROMOTERS
+from launch.finetune import main
+from tests.downstream.conftest import CONFIG, PROMOTERS, launched
 from tests.engine.ranks import ROOT, run_ranks
 
 FINETUNE = ROOT / "launch" / "finetune.py"
@@ -32,7 +33,12 @@ GOLDEN = ROOT / "tests" / "data" / "golden" / "d64_n2_l258"
 TOLERANCE = 1e-5
 
 
-def finetune(config: Path, *words: str, ranks: int = 1, code: int = 0) -> list[str]:
+def finetune(config: Path, *words: str) -> str:
+    return launched(main, "--config", config, *words)
+
+
+def finetune_on(ranks: int, config: Path, *words: str, code: int = 0) -> list[str]:
+    """What each rank prints, each a process of its own."""
     return run_ranks(ranks, FINETUNE, "--config", config, *words, code=code)
 
 
@@ -112,15 +118,11 @@ def test_a_run_and_its_export_predict_sequences(uninterrupted: Path) -> None:
     rows = list(predicted(uninterrupted).values())
     sequences = [lines[int(row["example"].rpartition(" ")[2]) - 1].partition(",")[0].lower() for row in rows]
     for source in (uninterrupted, uninterrupted / "export"):
-        trained = open_trained(str(source), torch.device("cpu"))
+        trained = HyenaDNA.from_pretrained(source, device="cpu", tokens_per_batch=1000)
         assert trained.classes == ("0", "1")
-        assert trained.predict(sequences)[:, 1] == pytest.approx([float(row["1"]) for row in rows], rel=TOLERANCE)
-        assert trained.predict(sequences[3:4])[0] == pytest.approx(trained.predict(sequences)[3], rel=TOLERANCE)
-    for bad, told in (("ACXT", "sequence 2: character 'X' at position 3"), ("A" * 258, "l_max is 258")):
-        with pytest.raises(InputError, match=told):
-            trained.predict(["ACGT", bad])
-    with pytest.raises(InputError, match="carries no head"):
-        open_trained(str(GOLDEN / "longsafari_hf"), torch.device("cpu"))
+        found = np.asarray(trained.predict(sequences, output="numpy"))
+        assert found[:, 1] == pytest.approx([float(row["1"]) for row in rows], rel=TOLERANCE)
+        assert trained.predict(sequences[3], output="numpy")[0] == pytest.approx(found[3], rel=TOLERANCE)
 
 
 def test_the_same_weights_train_alike_from_every_source(config: Path, tmp_path: Path) -> None:
@@ -138,7 +140,7 @@ def test_the_same_weights_train_alike_from_every_source(config: Path, tmp_path: 
 
 @pytest.mark.parametrize("words", [["engine.zero_stage=3"], ["parallel.sequence_parallel_size=2"]], ids=str)
 def test_two_ranks_trace_what_one_rank_traces(config: Path, uninterrupted: Path, words: list[str]) -> None:
-    finetune(config, *words, ranks=2)
+    finetune_on(2, config, *words)
     assert_close(trace(config.parent / "run"), trace(uninterrupted))
     assert_close(
         [float(row["1"]) for row in predicted(config.parent / "run").values()],
@@ -157,7 +159,7 @@ def test_a_resumed_run_keeps_its_head_its_best_step_and_its_trace(
     before = newest_parameters(run)
     assert before["score.weight"].norm() > 0
     shutil.copytree(run, config.parent / "whole")
-    (printed,) = finetune(config, *words)
+    printed = finetune(config, *words)
     assert "resuming from" in printed
     whole = config.parent / "whole"
     shutil.rmtree(whole)
@@ -174,7 +176,7 @@ def test_a_resumed_run_keeps_its_head_its_best_step_and_its_trace(
 def test_a_finished_run_is_left_as_it_is(config: Path) -> None:
     finetune(config, "stages.0.steps=1", "stages.1.steps=1")
     before = (config.parent / "run" / "results.json").stat().st_mtime_ns
-    (printed,) = finetune(config, "stages.0.steps=1", "stages.1.steps=1")
+    printed = finetune(config, "stages.0.steps=1", "stages.1.steps=1")
     assert "is finished" in printed
     assert (config.parent / "run" / "results.json").stat().st_mtime_ns == before
 
@@ -198,7 +200,7 @@ def test_a_frozen_backbone_changes_the_head_alone_and_a_probe_does_the_same(
 
 def test_folds_and_seeds_are_summed_up(config: Path) -> None:
     words = ["split.folds=2", "seeds=[1, 2]", "split.test=0.0", "stages.0.steps=1", "stages.1.steps=2"]
-    (printed,) = finetune(config, *words, "scoring.bootstrap=0")
+    printed = finetune(config, *words, "scoring.bootstrap=0")
     run = config.parent / "run"
     summary = results(run)
     single = [results(Path(place)) for place in summary["runs"]]
@@ -216,7 +218,7 @@ def test_folds_and_seeds_are_summed_up(config: Path) -> None:
 
 def test_early_stopping_ends_a_run_and_keeps_its_best_step(config: Path) -> None:
     words = ["scoring.every_steps=1", "scoring.patience=2", "optimizer.learning_rate=1e-12", "task.metric=accuracy"]
-    (printed,) = finetune(config, *words)
+    printed = finetune(config, *words)
     assert "no better score in 2 tries" in printed
     assert results(config.parent / "run")["best_step"] == 1
     assert max(line["step"] for line in read_metrics(config.parent / "run")) == 3
@@ -269,7 +271,7 @@ def test_every_kind_of_task_is_learned(config: Path, kind: str, metric: str, lea
         data = (config.parent / "data.csv").read_text().splitlines()
         sequences = [data[int(row["example"].rpartition(" ")[2]) - 1].partition(",")[0] for row in rows]
         for source in (run, run / "export"):
-            found = open_trained(str(source), torch.device("cpu")).predict(sequences)
+            found = np.asarray(HyenaDNA.from_pretrained(source, device="cpu").predict(sequences, output="numpy"))
             assert found[:, 0] == pytest.approx([float(row["value_0"]) for row in rows], rel=TOLERANCE)
         again = [f"start.checkpoint={run}", "start.keep_head=true", "model=null", "scoring.every_steps=1"]
         words = [word for word in words if not word.startswith(("model.", "scoring", "optimizer"))]
@@ -284,7 +286,7 @@ def test_two_ranks_of_one_sequence_learn_positions_as_one_rank_does(config: Path
     words = [f"data.train={tmp_path}/data.csv", "task.kind=position", "decoder.mode=position", "stages.1.steps=2"]
     words += ["class_weights=balanced", "scoring.average_strands=true", "scoring.bootstrap=0"]
     finetune(config, *words, f"run_directory={tmp_path}/alone")
-    finetune(config, *words, "parallel.sequence_parallel_size=2", f"run_directory={tmp_path}/shared", ranks=2)
+    finetune_on(2, config, *words, "parallel.sequence_parallel_size=2", f"run_directory={tmp_path}/shared")
     assert_close(trace(tmp_path / "shared"), trace(tmp_path / "alone"))
     tables = [(tmp_path / name / "predictions_test.csv").read_text().splitlines() for name in ("alone", "shared")]
     assert len(tables[0]) == 24 * 60 + 1
@@ -327,14 +329,12 @@ def test_bad_input_is_named_before_anything_is_written(
 
 def test_a_class_that_only_the_test_set_has_is_refused(config: Path) -> None:
     (config.parent / "test.csv").write_text("sequence,label\nACGT,2\n")
-    line = error_line(finetune(config, f"data.test={config.parent}/test.csv", ranks=2, code=2))
+    line = error_line(finetune_on(2, config, f"data.test={config.parent}/test.csv", code=2))
     assert "test.csv line 2: class '2' is none of those of the training set (0, 1)" in line
 
 
 def test_a_head_of_another_width_is_refused(config: Path, uninterrupted: Path) -> None:
     words = [f"start.checkpoint={uninterrupted}", "start.keep_head=true", "model=null"]
-    assert "every check passed" in finetune(config, *words, "--dry-run")[0]
-    line = error_line(
-        finetune(config, *words, "task.kind=multiclass", "task.classes=['0', '1', '2']", "--dry-run", code=2)
-    )
-    assert "has 2 outputs, the task has 3" in line
+    assert "every check passed" in finetune(config, *words, "--dry-run")
+    words += ["task.kind=multiclass", "task.classes=['0', '1', '2']"]
+    assert "has 2 outputs, the task has 3" in error_line(finetune_on(1, config, *words, "--dry-run", code=2))

@@ -75,9 +75,9 @@ def test_what_is_not_defined_is_nan_and_warns_of_nothing() -> None:
 def test_intervals_hold_the_value_and_widen_with_confidence(kind: str) -> None:
     predictions = drawn(kind)
     values = score(predictions)
-    wide, narrow = (bootstrap(predictions, 200, confidence, seed=1) for confidence in (0.99, 0.5))
+    wide, narrow = (bootstrap(predictions, 50, confidence, seed=1) for confidence in (0.99, 0.5))
     assert wide.keys() == values.keys()
     for name, value in values.items():
         assert wide[name][0] < value < wide[name][1]
         assert wide[name][0] < narrow[name][0] < narrow[name][1] < wide[name][1]
-    assert bootstrap(predictions, 200, 0.99, seed=1) == wide
+    assert bootstrap(predictions, 50, 0.99, seed=1) == wide

@@ -265,6 +265,31 @@ def test_embedding_dropout_acts_in_training_alone(plain_export: Path, tokens: Te
         assert torch.equal(model(tokens).logits, model(tokens).logits)
 
 
+def gradients(model: Any, tokens: Tensor) -> Tensor:
+    torch.manual_seed(0)
+    model.zero_grad()
+    model(tokens, labels=tokens).loss.backward()
+    return torch.cat([parameter.grad.flatten() for parameter in model.parameters() if parameter.grad is not None])
+
+
+def test_recomputing_blocks_changes_no_gradient(plain_export: Path, tokens: Tensor) -> None:
+    model = opened(AutoModelForCausalLM, plain_export, embed_dropout=0.0).train()
+    kept = gradients(model, tokens)
+    model.activation_checkpointing_enable()
+    assert model.is_activation_checkpointing
+    assert distance(gradients(model, tokens), kept) < 1e-6
+    model.activation_checkpointing_disable()
+    assert torch.equal(gradients(model, tokens), kept)
+
+
+def test_recomputed_blocks_repeat_their_dropout(plain_export: Path, tokens: Tensor) -> None:
+    model = opened(AutoModelForCausalLM, plain_export, resid_dropout=0.1).train()
+    model.activation_checkpointing_enable()
+    first = gradients(model, tokens)
+    assert torch.equal(gradients(model, tokens), first)
+    assert distance(first, gradients(model.eval(), tokens)) > 1e-2
+
+
 def test_embeddings_replace_token_ids(causal: Any, tokens: Tensor) -> None:
     with torch.inference_mode():
         embedded = causal.get_input_embeddings()(tokens)

@@ -5,6 +5,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from hyena_ds.genome import alphabet
+from hyena_ds.genome.record import normalise
 from hyena_ds.hub import tokenization_hyena, tokenizer_files
 from hyena_ds.hub.tokenization_hyena import HyenaDNATokenizer
 
@@ -27,8 +28,10 @@ def test_lower_case_bases_are_bases(tokenizer: Any) -> None:
     assert tokenizer.tokenize("acgTn") == list("ACGTN")
 
 
-def test_other_letters_are_unknown(tokenizer: Any) -> None:
-    assert tokenizer("ARx.")["input_ids"] == [7, 6, 6, 6, 1]
+def test_ambiguity_codes_are_n_and_other_letters_unknown(tokenizer: Any, plain_export: Path) -> None:
+    assert tokenizer("ARyUx.")["input_ids"] == [7, 11, 11, 11, 6, 6, 1]
+    as_published = AutoTokenizer.from_pretrained(plain_export, trust_remote_code=True, do_upper_case=False)
+    assert as_published("ARyU")["input_ids"] == [7, 6, 6, 6, 1]
 
 
 def test_the_mask_marks_padding_on_either_side(tokenizer: Any) -> None:
@@ -51,9 +54,10 @@ def test_it_agrees_with_the_pipeline_on_every_token(tokenizer: Any) -> None:
     assert tokenizer.get_vocab() == alphabet.TOKEN_IDS
     assert tokenization_hyena.SPECIAL_TOKENS == alphabet.SPECIAL_TOKENS
     assert tokenization_hyena.ROLES == tokenizer_files.ROLES
-    sequence = "ACGTNacgtn" * 3
-    ids = tokenizer(sequence, add_special_tokens=False)["input_ids"]
-    assert ids == alphabet.encode(sequence.encode()).tolist()
+    sequence = ("ACGTN" + alphabet.AMBIGUITY_CODES) * 3
+    for text in (sequence, sequence.lower()):
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        assert ids == alphabet.encode(normalise(text.encode(), 0).stored).tolist()
 
 
 def test_decoding_is_the_inverse(tokenizer: Any) -> None:

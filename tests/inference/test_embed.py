@@ -143,7 +143,7 @@ def test_a_sequence_within_one_window_is_read_whole(model: HyenaDNA, sequences: 
         (["ACGT", ""], {}, "sequence '1' is empty"),
         (["ACGT", "AC GT"], {}, "sequence '1' has ' ' at base 3"),
         (["ACGTé"], {}, "'é' at base 5"),
-        (["A" * 1027], {}, "has 1,027 bases, the model's l_max is 1,026"),
+        (["A" * 1027], {}, "has 1,027 bases, the model's l_max leaves room for 1,026"),
         ([7], {}, "is 7, a int"),
         ("missing.fa", {}, "no file at missing.fa"),
         (["ACGT"], {"window": 2000}, "a window of 2,000 bases"),

@@ -13,8 +13,13 @@ from hyena_ds.genome.alphabet import A, T, encode
 from hyena_ds.genome.interval import Interval
 from hyena_ds.inference.evaluation import GC_CLASSES, OTHERS, REPEATS, gc_class
 from hyena_ds.inference.evaluation_plot import plot_evaluation
-from hyena_ds.inference.evaluation_windows import PUBLISHED_REGIONS, EvaluationWindows
-from tests.inference.conftest import LAMBDA
+from hyena_ds.inference.evaluation_windows import PUBLISHED, PUBLISHED_REGIONS, EvaluationWindows, regions_of
+from hyena_ds.inference.genome_access import Genome
+from tests.inference.conftest import DATA, LAMBDA
+
+# Rows of the published hg38 intervals (calico/basenji, Apache-2.0), and the lengths of their chromosomes in GRCh38.
+HG38_SLICE = DATA / "basenji_hg38_slice.bed"
+HG38_LENGTHS = {"1": 248_956_422, "10": 133_797_422, "13": 114_364_328, "14": 107_043_718, "X": 156_040_895}
 
 
 @pytest.mark.parametrize(
@@ -28,6 +33,22 @@ def test_the_published_windows(length: int, chr14: int, chrx: int) -> None:
     assert windows[chr14] == Interval("chrX", 2_825_622, 2_825_622 + length)
     assert windows[len(windows) - 1].end == 144_342_320
     assert sum(window.length for window in windows.chosen(None)) == 86_950_645 + 141_516_698
+
+
+def test_the_published_windows_and_intervals_of_the_human_genome() -> None:
+    genome = Genome(Path("hg38.fa"), HG38_LENGTHS, reader=None)  # type: ignore[arg-type]
+    assert [region.sequence for region in regions_of(genome, PUBLISHED)] == ["14", "X"]
+    tested = regions_of(genome, HG38_SLICE)
+    rows = [line.split("\t") for line in HG38_SLICE.read_text().splitlines()]
+    expected = [(name.removeprefix("chr"), int(start), int(end)) for name, start, end, split in rows if split == "test"]
+    assert [(region.sequence, region.start, region.end) for region in tested] == expected
+    assert len(EvaluationWindows(tested, 131_072)) == 8 * len(expected)
+    assert len(EvaluationWindows(tested, 1_000_000)) == 2 * len(expected)
+
+
+def test_the_published_intervals_on_another_genome(model: HyenaDNA) -> None:
+    with pytest.raises(InputError, match=r"basenji_hg38_slice.bed line 1: .*is it the BED of another assembly"):
+        model.evaluate(DATA / "yeast_chr1.fa.gz", regions=HG38_SLICE, length=1000)
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """Files: the same rows in every format, and a job that survives being killed at any moment."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -103,7 +101,7 @@ def test_parts_of_another_job_are_refused(
 
 def test_a_killed_command_goes_on_without_loss_or_duplicate(model: HyenaDNA, phage: str, tmp_path: Path) -> None:
     generator = np.random.default_rng(2)
-    lengths = generator.integers(20, 1000, 800).tolist()
+    lengths = generator.integers(20, 1000, 500).tolist()
     starts = generator.integers(0, len(phage) - 1000, len(lengths)).tolist()
     texts = [phage[start : start + length] for start, length in zip(starts, lengths, strict=True)]
     fasta = tmp_path / "many.fa"
@@ -112,16 +110,13 @@ def test_a_killed_command_goes_on_without_loss_or_duplicate(model: HyenaDNA, pha
     export_huggingface(dict(network.named_parameters()), {}, network.config, tmp_path / "hf")
     output = tmp_path / "many.parquet"
     command = [sys.executable, "launch/embed.py", "--model", str(tmp_path / "hf"), "--input", str(fasta)]
-    command += ["--output", str(output), "--part-bases", "20000", "--device", "cpu"]
-    killed = 0
-    for wanted in (1, 4):
-        process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
-        while process.poll() is None and len(list(tmp_path.glob("many.parquet.parts/part-*"))) < wanted:
-            time.sleep(0.005)
-        killed += process.poll() is None
-        os.kill(process.pid, signal.SIGKILL) if process.poll() is None else None
-        process.wait()
-    assert killed
+    command += ["--output", str(output), "--part-bases", "10000", "--device", "cpu"]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    while process.poll() is None and len(list(tmp_path.glob("many.parquet.parts/part-*"))) < 3:
+        time.sleep(0.005)
+    assert process.poll() is None, "it was done before it could be killed"
+    process.kill()
+    process.wait()
     assert not output.exists()
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

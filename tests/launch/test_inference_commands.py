@@ -1,25 +1,46 @@
 """embed, score, generate and evaluate as users type them; what is wrong is one line and exit code 2."""
 
+import importlib
 import io
 import json
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from hyena_ds.api import HyenaDNA
+from hyena_ds.errors import run_command
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = "tests/data/golden/d64_n2_l258/longsafari_hf"
 LAMBDA = "tests/data/lambda_virus.fa.gz"
 
 
-def launch(name: str, *words: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, f"launch/{name}.py", *map(str, words)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+@dataclass(frozen=True)
+class Done:
+    """A command that has ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def launch(name: str, *words: str | Path) -> Done:
+    """A command run in this process, as `python launch/NAME.py WORDS` would."""
+    command: Any = importlib.import_module(f"launch.{name}")
+    stdout, stderr = io.StringIO(), io.StringIO()
+    with redirect_stdout(stdout), redirect_stderr(stderr), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [f"launch/{name}.py", *map(str, words)])
+        patch.chdir(ROOT)
+        with pytest.raises(SystemExit) as ended:
+            run_command(command.main)
+    return Done(int(ended.value.code or 0), stdout.getvalue(), stderr.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +60,17 @@ def test_embed_is_the_call_of_the_api(model: HyenaDNA, tmp_path: Path) -> None:
 
 
 def test_score_prints_a_table(model: HyenaDNA) -> None:
-    done = launch("score", "--model", MODEL, "--sequence", "ACGTTGCA", "--sequence", "ttgacagcta", "--both-strands")
-    assert done.returncode == 0, done.stderr
+    command = [
+        sys.executable,
+        "launch/score.py",
+        "--model",
+        MODEL,
+        "--sequence",
+        "ACGTTGCA",
+        "--sequence",
+        "ttgacagcta",
+    ]
+    done = subprocess.run([*command, "--both-strands"], cwd=ROOT, capture_output=True, text=True, check=True)
     found = pd.read_csv(io.StringIO(done.stdout), sep="\t")
     expected = model.score(["ACGTTGCA", "ttgacagcta"], both_strands=True)
     np.testing.assert_allclose(found["log_likelihood"], expected["log_likelihood"], rtol=1e-5)
@@ -86,6 +116,7 @@ def test_evaluate_writes_table_plot_and_json(model: HyenaDNA, tmp_path: Path) ->
         ("score", f"--model {MODEL} --sequence ACGXT", "has 'X' at base 4"),
         ("score", f"--model {MODEL} --vcf x.vcf", "--vcf needs --fasta"),
         ("generate", f"--model {MODEL} --sequence ACGT --bases 300", "exceed the model's l_max"),
+        ("predict", f"--model {MODEL} --sequence ACGT", "carries no head of a task"),
         ("evaluate", f"--model {MODEL} --fasta {LAMBDA} --published", "published test regions"),
     ],
 )
@@ -99,7 +130,7 @@ def test_bad_input_is_one_line_and_exit_code_2(name: str, words: str, message: s
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["embed", "score", "generate", "evaluate"])
+@pytest.mark.parametrize("name", ["embed", "score", "predict", "generate", "evaluate"])
 def test_help_has_examples(name: str) -> None:
     done = launch(name, "--help")
     assert done.returncode == 0
