@@ -9,12 +9,12 @@ from torch.autograd.function import once_differentiable
 
 from hyena_ds.ops.short_convolution.kernels import finish_backward, finish_forward, gate_backward, gate_forward
 
-# Positions of a step: in bf16 one access of 16 bytes.
-ROWS = 8
+# Positions of a step, and how many of them are computed at once.
+SPAN, ROWS = 16, 8
 # A thread has one channel.
 WARP, MOST_CHANNELS = 32, 128
 # Programs of a pass, which fill a GPU several times over, and the steps that make it worth to begin one.
-PROGRAMS, LEAST_SHARE = 8192, 8
+PROGRAMS, LEAST_SHARE = 8192, 4
 
 
 def fused_gate(projected: Tensor, weight: Tensor, bias: Tensor, context: int) -> Tensor:
@@ -110,8 +110,8 @@ class _Walk:
 
     def __init__(self, batch: int, channels: int, positions: int) -> None:
         width = max(WARP, min(MOST_CHANNELS, triton.next_power_of_2(channels)))
-        self.block = {"ROWS": ROWS, "CHANNELS": width, "num_warps": width // WARP}
-        steps, blocks = triton.cdiv(positions, ROWS), triton.cdiv(channels, width)
+        self.block = {"SPAN": SPAN, "ROWS": ROWS, "CHANNELS": width, "num_warps": width // WARP}
+        steps, blocks = triton.cdiv(positions, SPAN), triton.cdiv(channels, width)
         programs = max(1, min(steps // LEAST_SHARE, PROGRAMS // (blocks * batch)))
         self.share = triton.cdiv(steps, programs)
         self.grid = (triton.cdiv(steps, self.share), blocks, batch)
@@ -125,7 +125,7 @@ class _Walk:
 
 def _backward_walk(batch: int, channels: int, rows: int, context: int, taps: int) -> _Walk:
     """From the context on, which ends with a step, to where the last gradient is whole."""
-    return _Walk(batch, channels, triton.cdiv(context, ROWS) * ROWS + rows - context + taps - 1)
+    return _Walk(batch, channels, triton.cdiv(context, SPAN) * SPAN + rows - context + taps - 1)
 
 
 def _parameter_gradients(partial: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
