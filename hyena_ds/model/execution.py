@@ -31,7 +31,7 @@ class Execution:
 
     activation_checkpointing: ActivationCheckpointing = "none"
     offload: bool = False
-    tile_tokens: int = 2**16
+    tile_tokens: int = 2**18
     kept_filter_bytes: int = KEPT_FILTER_BYTES
     convolution: ConvolutionBackend = "auto"
     sequence: SequencePart = field(default_factory=WholeSequence)
