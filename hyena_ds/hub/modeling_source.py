@@ -25,6 +25,7 @@ MODEL_SOURCES = tuple(
         "ops/linear_gelu/dispatch.py",
         "ops/residual_norm/dispatch.py",
         "ops/short_convolution/reference.py",
+        "ops/short_convolution/room.py",
         "ops/short_convolution/dispatch.py",
         "ops/token_loss/dispatch.py",
         "ops/long_convolution/reference.py",

@@ -8,24 +8,29 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from hyena_ds.ops.short_convolution.kernels import finish_backward, finish_forward, gate_backward, gate_forward
+from hyena_ds.ops.short_convolution.room import GradientRoom
 
-# Positions of a step: in bf16 one access of 16 bytes.
-ROWS = 8
+# Positions of a step, and how many of them are computed at once.
+SPAN, ROWS = 16, 8
 # A thread has one channel.
 WARP, MOST_CHANNELS = 32, 128
 # Programs of a pass, which fill a GPU several times over, and the steps that make it worth to begin one.
-PROGRAMS, LEAST_SHARE = 8192, 8
+PROGRAMS, LEAST_SHARE = 8192, 4
 
 
-def fused_gate(projected: Tensor, weight: Tensor, bias: Tensor, context: int) -> Tensor:
+def fused_gate(
+    projected: Tensor, weight: Tensor, bias: Tensor, context: int, room: GradientRoom | None = None
+) -> Tensor:
     """As `short_convolution_gate` without `keep`."""
-    signal: Tensor = _Gate.apply(_with_contiguous_channels(projected), weight, bias, context)
+    signal: Tensor = _Gate.apply(_with_contiguous_channels(projected), weight, bias, context, room)
     return signal
 
 
-def fused_finish(projected: Tensor, weight: Tensor, bias: Tensor, value: Tensor, context: int) -> Tensor:
+def fused_finish(
+    projected: Tensor, weight: Tensor, bias: Tensor, value: Tensor, context: int, room: GradientRoom | None = None
+) -> Tensor:
     """As `short_convolution_finish` without `keep`."""
-    output: Tensor = _Finish.apply(_with_contiguous_channels(projected), weight, bias, value, context)
+    output: Tensor = _Finish.apply(_with_contiguous_channels(projected), weight, bias, value, context, room)
     return output
 
 
@@ -33,9 +38,17 @@ def _with_contiguous_channels(value: Tensor) -> Tensor:
     return value if value.stride(2) == 1 else value.contiguous()
 
 
+def _room_for_gradient(projected: Tensor, room: GradientRoom | None) -> Tensor:
+    if room is None:
+        return torch.empty(projected.shape, dtype=projected.dtype, device=projected.device)
+    return room.of(projected)
+
+
 class _Gate(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, projected: Tensor, weight: Tensor, bias: Tensor, context: int) -> Tensor:
+    def forward(
+        ctx: Any, projected: Tensor, weight: Tensor, bias: Tensor, context: int, room: GradientRoom | None
+    ) -> Tensor:
         batch, rows, width = projected.shape
         channels, length = width // 2, rows - context
         weight, bias = weight.contiguous(), bias.contiguous()
@@ -46,30 +59,33 @@ class _Gate(torch.autograd.Function):
             WIDTH=weight.shape[2], STRIDE=projected.stride(1), **walk.block,
         )  # fmt: skip
         ctx.save_for_backward(projected, weight, bias)
-        ctx.context = context
+        ctx.context, ctx.room = context, room
         return signal
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         projected, weight, bias = ctx.saved_tensors
         (received,) = gradients
         batch, rows, width = projected.shape
         channels, taps = width // 2, weight.shape[2]
         walk = _backward_walk(batch, channels, rows, ctx.context, taps)
-        gradient = torch.empty(projected.shape, dtype=projected.dtype, device=projected.device)
+        gradient = _room_for_gradient(projected, ctx.room)
         partial = walk.partial(weight, 2)
         gate_backward[walk.grid](
             received, projected, weight, bias, gradient, partial, *received.stride(), projected.stride(0),
             gradient.stride(0), channels, rows - ctx.context, ctx.context, walk.share,
             WIDTH=taps, STRIDE=projected.stride(1), GRADIENT_STRIDE=gradient.stride(1), **walk.block,
         )  # fmt: skip
-        return gradient, *_parameter_gradients(partial, weight, bias), None
+        return gradient, *_parameter_gradients(partial, weight, bias), None, None
 
 
 class _Finish(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, projected: Tensor, weight: Tensor, bias: Tensor, value: Tensor, context: int) -> Tensor:
+    def forward(
+        ctx: Any, projected: Tensor, weight: Tensor, bias: Tensor, value: Tensor, context: int,
+        room: GradientRoom | None,
+    ) -> Tensor:  # fmt: skip
         batch, rows, channels = projected.shape
         length = rows - context
         weight, bias = weight.contiguous(), bias.contiguous()
@@ -81,18 +97,18 @@ class _Finish(torch.autograd.Function):
             WIDTH=weight.shape[2], STRIDE=projected.stride(1), OUTPUT_STRIDE=channels, **walk.block,
         )  # fmt: skip
         ctx.save_for_backward(projected, weight, bias, value)
-        ctx.context = context
+        ctx.context, ctx.room = context, room
         return output
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         projected, weight, bias, value = ctx.saved_tensors
         received = _with_contiguous_channels(gradients[0])
         batch, rows, channels = projected.shape
         taps = weight.shape[2]
         walk = _backward_walk(batch, channels, rows, ctx.context, taps)
-        gradient = torch.empty(projected.shape, dtype=projected.dtype, device=projected.device)
+        gradient = _room_for_gradient(projected, ctx.room)
         value_gradient = torch.empty(value.shape, dtype=value.dtype, device=value.device)
         partial = walk.partial(weight, 1)
         finish_backward[walk.grid](
@@ -102,7 +118,7 @@ class _Finish(torch.autograd.Function):
             WIDTH=taps, RECEIVED_STRIDE=received.stride(1), STRIDE=projected.stride(1),
             GRADIENT_STRIDE=gradient.stride(1), **walk.block,
         )  # fmt: skip
-        return gradient, *_parameter_gradients(partial, weight, bias), value_gradient, None
+        return gradient, *_parameter_gradients(partial, weight, bias), value_gradient, None, None
 
 
 class _Walk:
@@ -110,8 +126,8 @@ class _Walk:
 
     def __init__(self, batch: int, channels: int, positions: int) -> None:
         width = max(WARP, min(MOST_CHANNELS, triton.next_power_of_2(channels)))
-        self.block = {"ROWS": ROWS, "CHANNELS": width, "num_warps": width // WARP}
-        steps, blocks = triton.cdiv(positions, ROWS), triton.cdiv(channels, width)
+        self.block = {"SPAN": SPAN, "ROWS": ROWS, "CHANNELS": width, "num_warps": width // WARP}
+        steps, blocks = triton.cdiv(positions, SPAN), triton.cdiv(channels, width)
         programs = max(1, min(steps // LEAST_SHARE, PROGRAMS // (blocks * batch)))
         self.share = triton.cdiv(steps, programs)
         self.grid = (triton.cdiv(steps, self.share), blocks, batch)
@@ -125,7 +141,7 @@ class _Walk:
 
 def _backward_walk(batch: int, channels: int, rows: int, context: int, taps: int) -> _Walk:
     """From the context on, which ends with a step, to where the last gradient is whole."""
-    return _Walk(batch, channels, triton.cdiv(context, ROWS) * ROWS + rows - context + taps - 1)
+    return _Walk(batch, channels, triton.cdiv(context, SPAN) * SPAN + rows - context + taps - 1)
 
 
 def _parameter_gradients(partial: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:

@@ -38,26 +38,46 @@ def _store_rows(target, values, row, rows, used, COUNT: tl.constexpr, STRIDE: tl
 
 
 @triton.jit
-def _columns(tile, COUNT: tl.constexpr, CHANNELS: tl.constexpr):
-    """The columns of `tile` [CHANNELS, COUNT]."""
-    if COUNT == 1:
-        columns = (tl.reshape(tile, (CHANNELS,)),)
+def _pieces(tile, COUNT: tl.constexpr, SIZE: tl.constexpr, CHANNELS: tl.constexpr):
+    """`tile` [CHANNELS, COUNT] cut into pieces of SIZE columns."""
+    if COUNT == SIZE:
+        pieces = (tile,)
     else:
         first, last = tl.split(tl.permute(tl.reshape(tile, (CHANNELS, 2, COUNT // 2)), (0, 2, 1)))
-        columns = _columns(first, COUNT // 2, CHANNELS) + _columns(last, COUNT // 2, CHANNELS)
-    return columns
+        pieces = _pieces(first, COUNT // 2, SIZE, CHANNELS) + _pieces(last, COUNT // 2, SIZE, CHANNELS)
+    return pieces
 
 
 @triton.jit
-def _tile(columns, COUNT: tl.constexpr, CHANNELS: tl.constexpr):
-    """The inverse of `_columns`."""
-    if COUNT == 1:
-        tile = tl.reshape(columns[0], (CHANNELS, 1))
+def _joined(pieces, COUNT: tl.constexpr, SIZE: tl.constexpr, CHANNELS: tl.constexpr):
+    """The inverse of `_pieces`."""
+    if COUNT == SIZE:
+        tile = pieces[0]
     else:
-        first = _tile(columns[: COUNT // 2], COUNT // 2, CHANNELS)
-        last = _tile(columns[COUNT // 2 :], COUNT // 2, CHANNELS)
+        half: tl.constexpr = COUNT // SIZE // 2
+        first = _joined(pieces[:half], COUNT // 2, SIZE, CHANNELS)
+        last = _joined(pieces[half:], COUNT // 2, SIZE, CHANNELS)
         tile = tl.reshape(tl.permute(tl.join(first, last), (0, 2, 1)), (CHANNELS, COUNT))
     return tile
+
+
+@triton.jit
+def _columns(piece, COUNT: tl.constexpr, CHANNELS: tl.constexpr):
+    """The columns of `piece` [CHANNELS, COUNT] in fp32, as `_rows` gives those of a projection."""
+    columns = _pieces(piece, COUNT, 1, CHANNELS)
+    found = ()
+    for step in tl.static_range(COUNT):
+        found = found + (tl.reshape(columns[step], (CHANNELS,)).to(tl.float32),)
+    return found
+
+
+@triton.jit
+def _piece(columns, DTYPE: tl.constexpr, COUNT: tl.constexpr, CHANNELS: tl.constexpr):
+    """The inverse of `_columns`, in DTYPE."""
+    found = ()
+    for step in tl.static_range(COUNT):
+        found = found + (tl.reshape(columns[step], (CHANNELS, 1)),)
+    return _joined(found, COUNT, 1, CHANNELS).to(DTYPE)
 
 
 @triton.jit
@@ -70,29 +90,29 @@ def _places(position, channel, channel_stride, position_stride, COUNT: tl.conste
 @triton.jit
 def _signal(
     source, position, length, channel, used, channel_stride, position_stride,
-    COUNT: tl.constexpr, CHANNELS: tl.constexpr,
+    SPAN: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    """COUNT positions of a signal [channels, positions] as `_rows` gives those of a projection."""
-    places, positions = _places(position, channel, channel_stride, position_stride, COUNT)
+    """SPAN positions of a signal [channels, length], zero outside, in pieces of ROWS."""
+    places, positions = _places(position, channel, channel_stride, position_stride, SPAN)
     inside = (positions >= 0) & (positions < length) & used[:, None]
-    return _columns(tl.load(source + places, mask=inside, other=0.0).to(tl.float32), COUNT, CHANNELS)
+    return _pieces(tl.load(source + places, mask=inside, other=0.0), SPAN, ROWS, CHANNELS)
 
 
 @triton.jit
 def _store_signal(
-    target, values, position, length, channel, used, COUNT: tl.constexpr, CHANNELS: tl.constexpr
+    target, pieces, position, length, channel, used, SPAN: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr
 ):  # fmt: skip
-    """Into a contiguous signal [channels, length]."""
-    places, positions = _places(position, channel, length, 1, COUNT)
+    """The inverse of `_signal`, contiguous."""
+    places, positions = _places(position, channel, length, 1, SPAN)
     inside = (positions >= 0) & (positions < length) & used[:, None]
-    tl.store(target + places, _tile(values, COUNT, CHANNELS).to(target.dtype.element_ty), mask=inside)
+    tl.store(target + places, _joined(pieces, SPAN, ROWS, CHANNELS), mask=inside)
 
 
 @triton.jit
 def _signal_before(
     source, position, length, channel, used, channel_stride, position_stride, COUNT: tl.constexpr
 ):  # fmt: skip
-    """As `_signal` the COUNT positions before `position`, whatever COUNT."""
+    """The COUNT positions before `position` one by one, in fp32."""
     found = ()
     for step in tl.static_range(COUNT):
         place = position - COUNT + step
@@ -188,10 +208,10 @@ def _leave_behind(
     return _with_sums(sums, gradients[WIDTH - 1 :], window, ROWS, WIDTH)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["context", "share"])
 def gate_forward(
     projected, weight, bias, signal, batch_stride, channels, length, context, share,
-    WIDTH: tl.constexpr, STRIDE: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
+    WIDTH: tl.constexpr, STRIDE: tl.constexpr, SPAN: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """The product of both halves of `projected` [B, context + length, 2 channels], into [B, channels, length].
 
@@ -206,25 +226,28 @@ def gate_forward(
     value_taps = _taps(weight + channels * WIDTH, bias + channels, channel, used, WIDTH)
     rows = length + context
     first = tl.program_id(0) * share
-    row = first * ROWS + context
+    row = first * SPAN + context
     gates = _rows(projected, row - reach, rows, used, reach, STRIDE)
     values = _rows(projected + channels, row - reach, rows, used, reach, STRIDE)
     for number in range(share):
-        position = (first + number) * ROWS
-        row = position + context
-        gates = gates + _rows(projected, row, rows, used, ROWS, STRIDE)
-        values = values + _rows(projected + channels, row, rows, used, ROWS, STRIDE)
-        gated = _products(_filtered(gates, gate_taps, ROWS, WIDTH), _filtered(values, value_taps, ROWS, WIDTH), ROWS)
-        _store_signal(signal, gated, position, length, channel, used, ROWS, CHANNELS)
-        gates, values = gates[ROWS:], values[ROWS:]
+        position = (first + number) * SPAN
+        gated = ()
+        for piece in tl.static_range(SPAN // ROWS):
+            row = position + piece * ROWS + context
+            gates = gates + _rows(projected, row, rows, used, ROWS, STRIDE)
+            values = values + _rows(projected + channels, row, rows, used, ROWS, STRIDE)
+            gate, value = _filtered(gates, gate_taps, ROWS, WIDTH), _filtered(values, value_taps, ROWS, WIDTH)
+            gated = gated + (_piece(_products(gate, value, ROWS), signal.dtype.element_ty, ROWS, CHANNELS),)
+            gates, values = gates[ROWS:], values[ROWS:]
+        _store_signal(signal, gated, position, length, channel, used, SPAN, ROWS, CHANNELS)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["context", "share"])
 def gate_backward(
     received, projected, weight, bias, gradient, partial,
     received_batch, received_channel, received_position, batch_stride, gradient_batch, channels, length, context, share,
     WIDTH: tl.constexpr, STRIDE: tl.constexpr, GRADIENT_STRIDE: tl.constexpr,
-    ROWS: tl.constexpr, CHANNELS: tl.constexpr,
+    SPAN: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """The gradient of `projected`, and of taps and biases a program's `partial` [programs, 2, WIDTH + 1, channels]."""
     reach: tl.constexpr = WIDTH - 1
@@ -237,43 +260,46 @@ def gate_backward(
     value_taps = _taps(weight + channels * WIDTH, bias + channels, channel, used, WIDTH)
     gate_sums, value_sums = _no_sums(WIDTH, CHANNELS), _no_sums(WIDTH, CHANNELS)
     rows = length + context
-    first = tl.program_id(0) * share - tl.cdiv(context, ROWS)
-    row = first * ROWS + context
+    first = tl.program_id(0) * share - tl.cdiv(context, SPAN)
+    row = first * SPAN + context
     gates = _rows(projected, row - 2 * reach, rows, used, 2 * reach, STRIDE)
     values = _rows(projected + channels, row - 2 * reach, rows, used, 2 * reach, STRIDE)
-    before = _signal_before(received, first * ROWS, length, channel, used, received_channel, received_position, reach)
+    before = _signal_before(received, first * SPAN, length, channel, used, received_channel, received_position, reach)
     to_gates = _products(before, _filtered(values, value_taps, reach, WIDTH), reach)
     to_values = _products(before, _filtered(gates, gate_taps, reach, WIDTH), reach)
     gates, values = gates[reach:], values[reach:]
     for number in range(share):
-        position = (first + number) * ROWS
-        row = position + context
+        position = (first + number) * SPAN
         arrived = _signal(
-            received, position, length, channel, used, received_channel, received_position, ROWS, CHANNELS
+            received, position, length, channel, used, received_channel, received_position, SPAN, ROWS, CHANNELS
         )  # fmt: skip
-        gates = gates + _rows(projected, row, rows, used, ROWS, STRIDE)
-        values = values + _rows(projected + channels, row, rows, used, ROWS, STRIDE)
-        to_gates = to_gates + _products(arrived, _filtered(values, value_taps, ROWS, WIDTH), ROWS)
-        to_values = to_values + _products(arrived, _filtered(gates, gate_taps, ROWS, WIDTH), ROWS)
-        gate_sums = _leave_behind(
-            gradient, gate_sums, to_gates, gates, gate_taps, row, rows, used, WIDTH, GRADIENT_STRIDE, ROWS
-        )  # fmt: skip
-        value_sums = _leave_behind(
-            gradient + channels, value_sums, to_values, values, value_taps, row, rows, used,
-            WIDTH, GRADIENT_STRIDE, ROWS,
-        )  # fmt: skip
-        gates, values, to_gates, to_values = gates[ROWS:], values[ROWS:], to_gates[ROWS:], to_values[ROWS:]
+        for piece in tl.static_range(SPAN // ROWS):
+            row = position + piece * ROWS + context
+            here = _columns(arrived[piece], ROWS, CHANNELS)
+            gates = gates + _rows(projected, row, rows, used, ROWS, STRIDE)
+            values = values + _rows(projected + channels, row, rows, used, ROWS, STRIDE)
+            to_gates = to_gates + _products(here, _filtered(values, value_taps, ROWS, WIDTH), ROWS)
+            to_values = to_values + _products(here, _filtered(gates, gate_taps, ROWS, WIDTH), ROWS)
+            gate_sums = _leave_behind(
+                gradient, gate_sums, to_gates, gates, gate_taps, row, rows, used, WIDTH, GRADIENT_STRIDE, ROWS
+            )  # fmt: skip
+            value_sums = _leave_behind(
+                gradient + channels, value_sums, to_values, values, value_taps, row, rows, used,
+                WIDTH, GRADIENT_STRIDE, ROWS,
+            )  # fmt: skip
+            gates, values, to_gates, to_values = gates[ROWS:], values[ROWS:], to_gates[ROWS:], to_values[ROWS:]
     program = batch * tl.num_programs(0) + tl.program_id(0)
     partial += program * (2 * (WIDTH + 1) * channels)
     _store_sums(partial, gate_sums, channels, channel, used, WIDTH)
     _store_sums(partial + (WIDTH + 1) * channels, value_sums, channels, channel, used, WIDTH)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["context", "share"])
 def finish_forward(
     projected, weight, bias, value, output, batch_stride, value_batch, value_channel, value_position,
     channels, length, context, share,
-    WIDTH: tl.constexpr, STRIDE: tl.constexpr, OUTPUT_STRIDE: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
+    WIDTH: tl.constexpr, STRIDE: tl.constexpr, OUTPUT_STRIDE: tl.constexpr,
+    SPAN: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """Filtered `projected` [B, context + length, channels] times `value` into `output` [B, length, channels]."""
     reach: tl.constexpr = WIDTH - 1
@@ -285,23 +311,25 @@ def finish_forward(
     taps = _taps(weight, bias, channel, used, WIDTH)
     rows = length + context
     first = tl.program_id(0) * share
-    gates = _rows(projected, first * ROWS + context - reach, rows, used, reach, STRIDE)
+    gates = _rows(projected, first * SPAN + context - reach, rows, used, reach, STRIDE)
     for number in range(share):
-        position = (first + number) * ROWS
-        arrived = _signal(value, position, length, channel, used, value_channel, value_position, ROWS, CHANNELS)
-        gates = gates + _rows(projected, position + context, rows, used, ROWS, STRIDE)
-        gated = _products(arrived, _filtered(gates, taps, ROWS, WIDTH), ROWS)
-        _store_rows(output, gated, position, length, used, ROWS, OUTPUT_STRIDE)
-        gates = gates[ROWS:]
+        position = (first + number) * SPAN
+        values = _signal(value, position, length, channel, used, value_channel, value_position, SPAN, ROWS, CHANNELS)
+        for piece in tl.static_range(SPAN // ROWS):
+            here = position + piece * ROWS
+            gates = gates + _rows(projected, here + context, rows, used, ROWS, STRIDE)
+            gated = _products(_columns(values[piece], ROWS, CHANNELS), _filtered(gates, taps, ROWS, WIDTH), ROWS)
+            _store_rows(output, gated, here, length, used, ROWS, OUTPUT_STRIDE)
+            gates = gates[ROWS:]
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["context", "share"])
 def finish_backward(
     received, projected, weight, bias, value, gradient, value_gradient, partial,
     received_batch, batch_stride, value_batch, value_channel, value_position, gradient_batch,
     channels, length, context, share,
     WIDTH: tl.constexpr, RECEIVED_STRIDE: tl.constexpr, STRIDE: tl.constexpr, GRADIENT_STRIDE: tl.constexpr,
-    ROWS: tl.constexpr, CHANNELS: tl.constexpr,
+    SPAN: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """The gradients of `projected`, of `value` into [B, channels, length], and sums as in `gate_backward`."""
     reach: tl.constexpr = WIDTH - 1
@@ -315,22 +343,25 @@ def finish_backward(
     taps = _taps(weight, bias, channel, used, WIDTH)
     sums = _no_sums(WIDTH, CHANNELS)
     rows = length + context
-    first = tl.program_id(0) * share - tl.cdiv(context, ROWS)
-    gates = _rows(projected, first * ROWS + context - reach, rows, used, reach, STRIDE)
-    before = _signal_before(value, first * ROWS, length, channel, used, value_channel, value_position, reach)
-    to_gates = _products(_rows(received, first * ROWS - reach, length, used, reach, RECEIVED_STRIDE), before, reach)
+    first = tl.program_id(0) * share - tl.cdiv(context, SPAN)
+    gates = _rows(projected, first * SPAN + context - reach, rows, used, reach, STRIDE)
+    before = _signal_before(value, first * SPAN, length, channel, used, value_channel, value_position, reach)
+    to_gates = _products(_rows(received, first * SPAN - reach, length, used, reach, RECEIVED_STRIDE), before, reach)
     for number in range(share):
-        position = (first + number) * ROWS
-        row = position + context
-        arrived = _rows(received, position, length, used, ROWS, RECEIVED_STRIDE)
-        gates = gates + _rows(projected, row, rows, used, ROWS, STRIDE)
-        values = _signal(value, position, length, channel, used, value_channel, value_position, ROWS, CHANNELS)
-        to_values = _products(arrived, _filtered(gates, taps, ROWS, WIDTH), ROWS)
-        _store_signal(value_gradient, to_values, position, length, channel, used, ROWS, CHANNELS)
-        to_gates = to_gates + _products(arrived, values, ROWS)
-        sums = _leave_behind(
-            gradient, sums, to_gates, gates, taps, row, rows, used, WIDTH, GRADIENT_STRIDE, ROWS
-        )  # fmt: skip
-        gates, to_gates = gates[ROWS:], to_gates[ROWS:]
+        position = (first + number) * SPAN
+        values = _signal(value, position, length, channel, used, value_channel, value_position, SPAN, ROWS, CHANNELS)
+        to_values = ()
+        for piece in tl.static_range(SPAN // ROWS):
+            row = position + piece * ROWS + context
+            arrived = _rows(received, row - context, length, used, ROWS, RECEIVED_STRIDE)
+            gates = gates + _rows(projected, row, rows, used, ROWS, STRIDE)
+            to_value = _products(arrived, _filtered(gates, taps, ROWS, WIDTH), ROWS)
+            to_values = to_values + (_piece(to_value, value_gradient.dtype.element_ty, ROWS, CHANNELS),)
+            to_gates = to_gates + _products(arrived, _columns(values[piece], ROWS, CHANNELS), ROWS)
+            sums = _leave_behind(
+                gradient, sums, to_gates, gates, taps, row, rows, used, WIDTH, GRADIENT_STRIDE, ROWS
+            )  # fmt: skip
+            gates, to_gates = gates[ROWS:], to_gates[ROWS:]
+        _store_signal(value_gradient, to_values, position, length, channel, used, SPAN, ROWS, CHANNELS)
     program = batch * tl.num_programs(0) + tl.program_id(0)
     _store_sums(partial + program * ((WIDTH + 1) * channels), sums, channels, channel, used, WIDTH)
