@@ -24,7 +24,7 @@ class EngineConfig(Section):
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     activation_checkpointing: Literal["none", "mixer", "mlp", "block"] = "none"
     offload: bool = False
-    tile_tokens: int = Field(default=65_536, gt=0)
+    tile_tokens: int = Field(default=262_144, gt=0)
     convolution: ConvolutionBackend = "auto"
     parameter_persistence_threshold: int = Field(default=100_000, ge=0)
 

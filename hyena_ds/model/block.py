@@ -12,6 +12,7 @@ from hyena_ds.model.convolution import exchanged_convolution
 from hyena_ds.model.dropout import Dropout
 from hyena_ds.model.execution import Execution, Positions
 from hyena_ds.model.filter import PositionalFeatures
+from hyena_ds.model.linear import Linear
 from hyena_ds.model.offload import saved_on_host
 from hyena_ds.model.operator import LAST_GATE, HyenaOperator
 from hyena_ds.model.tiling import Tiling, trainable
@@ -25,7 +26,7 @@ class Mlp(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.fc1 = nn.Linear(config.d_model, config.inner_width)
-        self.fc2 = nn.Linear(config.inner_width, config.d_model)
+        self.fc2 = Linear(config.inner_width, config.d_model)
 
     def forward(self, hidden: Tensor) -> Tensor:
         output: Tensor = self.fc2(linear_gelu(hidden, self.fc1.weight, self.fc1.bias))

@@ -24,14 +24,15 @@ class Execution:
             input; `block` keeps both as `mixer` does, and nothing of the MLP.
         offload: keep the input of each mixer in the host's memory.
         tile_tokens: tokens that are computed at a time where something is computed once more.
-        kept_filter_bytes: filters of a layer up to this size are kept for the backward pass, by every policy.
+        kept_filter_bytes: filters of a layer up to this size are kept for the backward pass, by every policy; of larger
+            ones the spectra where the convolution makes some.
         convolution: backend of the long convolution.
         sequence: the part of each sequence that this process holds.
     """
 
     activation_checkpointing: ActivationCheckpointing = "none"
     offload: bool = False
-    tile_tokens: int = 2**16
+    tile_tokens: int = 2**18
     kept_filter_bytes: int = KEPT_FILTER_BYTES
     convolution: ConvolutionBackend = "auto"
     sequence: SequencePart = field(default_factory=WholeSequence)

@@ -1,6 +1,7 @@
 """The implicit filter: positional features → sine MLP → decaying window, always in fp32."""
 
 import math
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -9,10 +10,13 @@ from torch.nn import functional
 
 from hyena_ds.model.config import ModelConfig
 from hyena_ds.model.tiling import Tiling, trainable
+from hyena_ds.ops.fused import fused_kernels
 
 ALL = slice(None)
 # The window's slowest and fastest channels fall to TARGET at 1.5 and 0.3 of l_max.
 DECAY_TARGET, SLOW_DECAY, FAST_DECAY = 0.01, 1.5, 0.3
+# What the Triton kernels serve: the published depth, widths that fill a tile, as many features as it holds with a bias.
+FUSED_LAYERS, FUSED_WIDTHS, MOST_FUSED_FEATURES = 3, (16, 32, 64), 15
 
 
 class SequenceTooLongError(ValueError):
@@ -100,7 +104,10 @@ class HyenaFilter(nn.Module):
         first, last, _ = channels.indices(self.bias.shape[0] // self.filters_per_channel)
         rows = slice(first * self.filters_per_channel, last * self.filters_per_channel)
         z, t = self.pos_emb.z[:, :length], self.pos_emb.t[:, :length]
-        if tile is None:
+        if (kernels := self._fused_kernels()) is not None:
+            with torch.autocast(z.device.type, enabled=False):
+                filters = kernels.fused_implicit_filter(*self._fused_arguments(z, t, rows))[None]
+        elif tile is None:
             filters = self._values(z, t, rows)
         else:
             tiling = Tiling(
@@ -116,15 +123,37 @@ class HyenaFilter(nn.Module):
 
     def _values(self, z: Tensor, t: Tensor, rows: slice) -> Tensor:
         """The filter channels `rows` [1, R, T] at the positions of the tables z [1, T, E] and t [1, T, 1]."""
-        layers: list[Any] = list(self.implicit_filter)
-        *trunk, last = layers
         with torch.autocast(z.device.type, enabled=False):
             hidden = z
-            for linear, sine in zip(trunk[::2], trunk[1::2], strict=True):
-                # sin(f (W x + b)) with f folded into W and b: half the passes over [1, T, W].
-                hidden = torch.sin(functional.linear(hidden, linear.weight * sine.freq.T, linear.bias * sine.freq[0]))
-            values: Tensor = self.modulation(t, functional.linear(hidden, last.weight[rows]), rows)
+            for weight, bias in self._sine_layers():
+                hidden = torch.sin(functional.linear(hidden, weight, bias))
+            values: Tensor = self.modulation(t, functional.linear(hidden, self._last_weight()[rows]), rows)
         return values.transpose(1, 2)
+
+    def _sine_layers(self) -> list[tuple[Tensor, Tensor]]:
+        """Weight and bias of each layer of sin(W x + b), the frequency folded into them: half the passes over x."""
+        layers: list[Any] = list(self.implicit_filter)[:-1]
+        return [
+            (linear.weight * sine.freq.T, linear.bias * sine.freq[0])
+            for linear, sine in zip(layers[::2], layers[1::2], strict=True)
+        ]
+
+    def _last_weight(self) -> Tensor:
+        last: Any = self.implicit_filter[-1]
+        weight: Tensor = last.weight
+        return weight
+
+    def _fused_kernels(self) -> ModuleType | None:
+        z, layers = self.pos_emb.z, len(self.implicit_filter) // 2
+        width = self._last_weight().shape[1]
+        served = layers == FUSED_LAYERS and width in FUSED_WIDTHS and z.shape[2] <= MOST_FUSED_FEATURES
+        return fused_kernels("implicit_filter", z) if served and z.dtype == torch.float32 else None
+
+    def _fused_arguments(self, z: Tensor, t: Tensor, rows: slice) -> tuple[Any, ...]:
+        (first, *inner), biases = zip(*self._sine_layers(), strict=True)
+        deltas = self.modulation.deltas[0, 0, rows]
+        weights = first, torch.stack(inner), torch.stack(biases), self._last_weight()[rows]
+        return z[0], t[0, :, 0], deltas, self.modulation.shift, *weights
 
 
 def _sine_network(config: ModelConfig, channels: int) -> nn.Sequential:

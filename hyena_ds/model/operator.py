@@ -4,16 +4,18 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from hyena_ds.model.config import ModelConfig
 from hyena_ds.model.convolution import ConvolutionSettings, exchanged_convolution
 from hyena_ds.model.dropout import Dropout
 from hyena_ds.model.execution import Execution
 from hyena_ds.model.filter import HyenaFilter, PositionalFeatures
+from hyena_ds.model.linear import Linear
 from hyena_ds.model.sequence import own_channels
+from hyena_ds.ops.linear.dispatch import linear
 from hyena_ds.ops.short_convolution.dispatch import short_convolution_finish, short_convolution_gate
 from hyena_ds.ops.short_convolution.reference import short_convolution
+from hyena_ds.ops.short_convolution.room import GradientRoom
 
 LAST_GATE = slice(0, 1)
 
@@ -38,8 +40,8 @@ class HyenaOperator(nn.Module):
         self.bidirectional = config.bidirectional
         self.execution = execution
         self.reach = config.short_filter_order - 1
-        self.in_proj = nn.Linear(config.d_model, width)
-        self.out_proj = nn.Linear(config.d_model, config.d_model)
+        self.in_proj = Linear(config.d_model, width)
+        self.out_proj = Linear(config.d_model, config.d_model)
         self.short_filter = nn.Conv1d(width, width, config.short_filter_order, groups=width, padding=self.reach)
         self.filter_fn = HyenaFilter(config, features)
         self.dropout = Dropout(config.hyena_dropout, site)
@@ -53,14 +55,15 @@ class HyenaOperator(nn.Module):
         """
         width = self.out_proj.in_features
         projected = self.in_proj(hidden)  # [B, context + L, (N + 1) D]
-        first, *gates = projected.split([width] * (self.order - 1) + [2 * width], dim=2)
+        room = GradientRoom()
+        first, *gates = room.split(projected, [width] * (self.order - 1) + [2 * width])
         filters, biases = self.filters(self.execution.sequence.size * (hidden.shape[1] - context))
-        signal = self.signal(0, gates[-1], None, keep, keys, start, context)
+        signal = self.signal(0, gates[-1], None, keep, keys, start, context, room)
         value = exchanged_convolution(self.settings(), signal, filters[0], biases[0])
         for step, gate in enumerate(reversed(gates[:-1]), start=1):
             signal = self.signal(step, gate, value, keep, keys, start, context)
             value = exchanged_convolution(self.settings(), signal, filters[step], biases[step])
-        return self.finish(first, value, keep, context)
+        return self.finish(first, value, keep, context, room)
 
     def parts(self, step: int) -> slice:
         """The projections that the signal of the long convolution `step` needs: a gate, and first of all the value."""
@@ -73,7 +76,7 @@ class HyenaOperator(nn.Module):
         As `forward` computes all of them, for callers that need them at different times.
         """
         rows = self._rows(parts)
-        return functional.linear(hidden, self.in_proj.weight[rows], self.in_proj.bias[rows])
+        return linear(hidden, self.in_proj.weight[rows], self.in_proj.bias[rows])
 
     def projections(self, hidden: Tensor, keep: Tensor | None, context: int, parts: slice) -> tuple[Tensor, ...]:
         """Some of the N + 1 projections after the short convolution, each [B, D, L]."""
@@ -89,22 +92,26 @@ class HyenaOperator(nn.Module):
         keys: Tensor | None,
         start: int,
         context: int,
+        room: GradientRoom | None = None,
     ) -> Tensor:
         """What the long convolution `step` convolves [B, D, L].
 
-        `projected` [B, context + L, P D] are its `parts`, `value` [B, D, L] left the convolution before, if any.
+        `projected` [B, context + L, P D] are its `parts`, for whose gradient there may be `room`; `value` [B, D, L]
+        left the convolution before, if any.
         """
         short_filter = self._short_filter(self.parts(step))
         if value is None:
-            product = short_convolution_gate(projected, *short_filter, context, keep)
+            product = short_convolution_gate(projected, *short_filter, context, keep, room)
         else:
             product = value * short_convolution(projected, *short_filter, context, keep)
         dropped: Tensor = self.dropout(product.transpose(1, 2), keys, start).transpose(1, 2)
         return dropped if keep is None else dropped * keep[:, None, context:].to(dropped.dtype)
 
-    def finish(self, projected: Tensor, value: Tensor, keep: Tensor | None, context: int) -> Tensor:
+    def finish(
+        self, projected: Tensor, value: Tensor, keep: Tensor | None, context: int, room: GradientRoom | None = None
+    ) -> Tensor:
         """The output [B, L, D] from the last gate [B, context + L, D] and what the last convolution gave [B, D, L]."""
-        gated = short_convolution_finish(projected, *self._short_filter(LAST_GATE), value, context, keep)
+        gated = short_convolution_finish(projected, *self._short_filter(LAST_GATE), value, context, keep, room)
         mixed: Tensor = self.out_proj(gated)
         return mixed
 

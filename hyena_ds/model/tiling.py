@@ -49,6 +49,10 @@ class _Tile:
     context: int
     inputs: list[Tensor | None]
 
+    def holds_all_of(self, value: Tensor) -> bool:
+        """Whether it is the only tile over [B, L, ...]: then nothing need be copied or summed."""
+        return self.stop - self.start == value.shape[1]
+
     def of(self, value: Tensor, dimension: int) -> Tensor:
         """This tile's part of a tensor over all positions."""
         return value.narrow(dimension, self.start, self.stop - self.start)
@@ -78,6 +82,8 @@ class _Tiled(torch.autograd.Function):
         outputs: list[Tensor] = []
         for tile in _tiles(tiling, halo, inputs):
             parts = tiling.function(tiling.offset + tile.start, tile.context, *tile.inputs)
+            if tile.holds_all_of(inputs[0]):
+                return tuple(part.contiguous() for part in parts)
             if not outputs:
                 outputs = [_stretched(part, tiling.dimension, inputs[0].shape[1]) for part in parts]
             for output, part in zip(outputs, parts, strict=True):
@@ -90,19 +96,21 @@ class _Tiled(torch.autograd.Function):
         tiling: Tiling = ctx.tiling
         halo, *inputs = ctx.saved_tensors
         needed = ctx.needs_input_grad[3 : 3 + len(inputs)]
+        count = sum(needed)
         before = 0 if halo is None else halo.shape[1]
-        totals = [
-            _space(value, before) if number == 0 and before else torch.empty_like(value)
-            for number, value in enumerate(inputs)
-            if needed[number]
-        ]
+        totals: list[Tensor] = []
         sums = [torch.zeros_like(parameter) for parameter in tiling.parameters]
         for tile in _tiles(tiling, halo, inputs):
-            received = [tile.of(gradient, tiling.dimension) for gradient in gradients]
             with torch.autocast(**ctx.autocast):
-                found = _tile_gradients(tiling, tile, needed, received)
-            for total in totals:
-                gradient = next(found)
+                found = _tile_gradients(tiling, tile, needed, gradients)
+            if tile.holds_all_of(inputs[0]):
+                return (None, None, *_by_input(found[:count], needed, before), *found[count:])
+            totals = totals or [
+                _space(value, before) if number == 0 and before else torch.empty_like(value)
+                for number, value in enumerate(inputs)
+                if needed[number]
+            ]
+            for total, gradient in zip(totals, found[:count], strict=True):
                 # From the right, since the first input alone has positions before the tile.
                 end = total.shape[1] - inputs[0].shape[1] + tile.stop
                 first = end - gradient.shape[1]
@@ -110,15 +118,15 @@ class _Tiled(torch.autograd.Function):
                 shared = gradient.shape[1] - (tile.stop - tile.start) if tile.start else 0
                 total[:, first : first + shared] += gradient[:, :shared]
                 total[:, first + shared : end] = gradient[:, shared:]
-            for total, gradient in zip(sums, found, strict=True):
+            for total, gradient in zip(sums, found[count:], strict=True):
                 total += gradient
         return (None, None, *_by_input(totals, needed, before), *sums)
 
 
 def _tile_gradients(
-    tiling: Tiling, tile: _Tile, needed: Sequence[bool], received: Sequence[Tensor]
-) -> Iterator[Tensor]:
-    """The gradients of the tile's needed inputs, then of the parameters."""
+    tiling: Tiling, tile: _Tile, needed: Sequence[bool], gradients: Sequence[Tensor]
+) -> Sequence[Tensor]:
+    """The gradients of the tile's needed inputs, then of the parameters, from those of all outputs."""
     with torch.enable_grad():
         leaves = [
             value if value is None else value.detach().requires_grad_(need)
@@ -126,10 +134,11 @@ def _tile_gradients(
         ]
         outputs = tiling.function(tiling.offset + tile.start, tile.context, *leaves)
     wanted = [leaf for leaf, need in zip(leaves, needed, strict=True) if leaf is not None and need]
-    return iter(torch.autograd.grad(outputs, [*wanted, *tiling.parameters], received, materialize_grads=True))
+    received = [tile.of(gradient, tiling.dimension) for gradient in gradients]
+    return torch.autograd.grad(outputs, [*wanted, *tiling.parameters], received, materialize_grads=True)
 
 
-def _by_input(totals: list[Tensor], needed: Sequence[bool], before: int) -> list[Tensor | None]:
+def _by_input(totals: Sequence[Tensor], needed: Sequence[bool], before: int) -> list[Tensor | None]:
     """The gradients of the halo and of every input, None where none is needed."""
     rest = iter(totals)
     by_input = [next(rest) if need else None for need in needed]

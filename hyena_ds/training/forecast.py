@@ -30,11 +30,11 @@ TILE_BYTES = 48
 # Bytes an element that are on their way between the ranks of a sequence.
 EXCHANGE_BYTES = 3.6
 # Seconds an element [B, L, D] and layer on an H200, and a filter element [D, L] (benchmarks/one_gpu.sh).
-SECONDS = {"none": 1.5e-10, "mixer": 2.3e-10, "mlp": 1.9e-10, "block": 2.9e-10}
+SECONDS = {"none": 1.15e-10, "mixer": 1.5e-10, "mlp": 1.4e-10, "block": 1.9e-10}
 FP32_SLOWDOWN = 2.5
-FILTER_SECONDS = 1.2e-10
+FILTER_SECONDS = 3.2e-11
 # What the convolution by torch takes more than that by Triton, an element and layer.
-TORCH_SECONDS = 1.5e-10
+TORCH_SECONDS = 1.6e-10
 OFFLOAD_SLOWDOWN = 1.3
 # Memory bandwidth in bytes a second by the vendors' data sheets: what sets the pace of these models.
 BANDWIDTH = {"h200": 4.8e12, "h100": 3.35e12, "a100": 2.04e12, "l40s": 0.86e12, "v100": 0.9e12}
@@ -108,7 +108,7 @@ def step_memory(
         "parameters and optimizer": FP32 * parameters * (3 + held * (3 if engine.zero_stage else 2)),
         "tokens and tables": tables + 6 * 8 * batch * length / ranks,
         "kept by the layers": model.n_layer * _kept_bytes(model, engine, activation, elements, length, ranks),
-        "filters": 2 * FP32 * filter_elements,
+        "filters": FP32 * filter_elements * (1 if _keeps_spectra(engine, length) else 2),
         "gradients of activations": PASSING_BYTES * elements,
         "exchange between GPUs": EXCHANGE_BYTES * elements if ranks > 1 else 0.0,
         "workspace": max(
@@ -122,6 +122,11 @@ def _by_triton(engine: EngineConfig, length: int) -> bool:
     """Whether the long convolution is the fast one, where Triton is installed."""
     served = engine.convolution == "fast" or (engine.convolution == "auto" and engine.precision != "fp32")
     return served and length <= LONGEST
+
+
+def _keeps_spectra(engine: EngineConfig, length: int) -> bool:
+    """Whether the long convolution keeps 16-bit spectra of signal and filter instead of both."""
+    return _by_triton(engine, length) and length > SHORT
 
 
 def _tile_bytes(model: ModelConfig, engine: EngineConfig, tokens: int) -> float:
@@ -138,8 +143,8 @@ def _convolution_bytes(engine: EngineConfig, batch: int, length: int, channels: 
         return FFT_BUFFERS * COMPLEX64 * max(min(GPU_CHUNK_ELEMENTS, batch * channels * points), batch * points)
     if length <= SHORT:
         return 0.0
-    # The planes of the signal and of the output's gradient, and those of the filter.
-    return COMPLEX32 * min(CHUNK_ELEMENTS, batch * channels * length) * (2 + 1 / batch)
+    # The planes of the output's gradient and of the filters'.
+    return COMPLEX32 * min(CHUNK_ELEMENTS, batch * channels * length) * (1 + 1 / batch)
 
 
 def _kept_bytes(
@@ -147,17 +152,18 @@ def _kept_bytes(
 ) -> float:
     """What one layer keeps for the backward pass."""
     policy, order = engine.activation_checkpointing, model.order
+    spectra = _keeps_spectra(engine, length)
     residual = 0 if engine.offload else FP32
     filters = FP32 * (order - 1) * model.d_model // ranks * length
+    convolved = elements * (order - 1) * (COMPLEX32 if spectra else activation)
     if policy in ("mixer", "block"):
-        # The residual stream, what enters and leaves each long convolution, and filters that are small enough.
-        mixer = float(elements * (residual + 2 * activation * (order - 1)))
-        mixer += filters if filters <= KEPT_FILTER_BYTES else 0
+        # The residual stream, what each long convolution keeps and what leaves it.
+        mixer = float(elements * (residual + activation * (order - 1)) + convolved)
+        mixer += filters if spectra or filters <= KEPT_FILTER_BYTES else 0
     else:
-        # The residual stream, its norm, the projections, and what enters and leaves convolutions and last gate.
-        mixer = float(elements * (residual + activation * (1 + (order + 1) + 3 * (order - 1))))
-        mixer += length * FP32 * (2 * (model.num_inner_mlps + 1) * model.filter_order)
-        mixer += 2 * filters
+        # The residual stream, its norm, the projections, what convolutions keep, what leaves them and the last gate.
+        mixer = float(elements * (residual + activation * (1 + (order + 1) + 2 * (order - 1))) + convolved)
+        mixer += filters
     match policy:
         case "block":
             return mixer

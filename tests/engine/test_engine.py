@@ -1,6 +1,7 @@
 """Every ZeRO stage, world size, sequence-parallel degree, accumulation and checkpointing against plain torch.
 
-One launch a world size runs its cases: those that pair every two settings, or with `-m grid` all of them.
+One launch a world size runs its cases: those that pair every two settings (of eight ranks half of them), or with
+`-m grid` all.
 """
 
 import itertools
@@ -15,12 +16,13 @@ from hyena_ds.engine.optimizer import build_optimizer, learning_rate_factor
 from hyena_ds.model.parameters import is_filter_parameter
 from hyena_ds.model.sequence import WholeSequence
 from tests.engine.ranks import run_ranks
-from tests.engine.step_worker import OPTIMIZER, SAMPLES, STEPS, Case, loss_of, make_batch, make_model, pairs
+from tests.engine.step_worker import OPTIMIZER, SAMPLES, STEPS, Case, half, loss_of, make_batch, make_model, pairs
 
 TOLERANCE = 1e-5
 WORKER = Path(__file__).with_name("step_worker.py")
 # (data-parallel size, sequence-parallel size)
 DEGREES = [(1, 1), (2, 1), (1, 2), (2, 2), (1, 4), (2, 4)]
+LARGEST = (2, 4)
 
 
 @cache
@@ -49,7 +51,7 @@ def plain(inputs: str, model_name: str) -> dict[str, Any]:
 @pytest.fixture(
     scope="module",
     params=[
-        *(("pairs", *degrees) for degrees in DEGREES),
+        *(("half" if degrees == LARGEST else "pairs", *degrees) for degrees in DEGREES),
         *(pytest.param(("grid", *degrees), marks=pytest.mark.grid) for degrees in DEGREES),
     ],
     ids=lambda param: f"{param[0]}, data {param[1]}, sequence {param[2]}",
@@ -69,6 +71,11 @@ def test_the_cases_pair_every_two_settings() -> None:
     for first, second in itertools.combinations(range(len(Case._fields)), 2):
         met = {(case[first], case[second]) for case in pairs()}
         assert len(met) == len({pair[0] for pair in met}) * len({pair[1] for pair in met})
+
+
+def test_half_of_the_cases_has_every_value() -> None:
+    for values, some in zip(zip(*pairs(), strict=True), zip(*half(), strict=True), strict=True):
+        assert set(some) == set(values)
 
 
 def test_the_reference_clips_and_spreads_its_targets_unequally() -> None:

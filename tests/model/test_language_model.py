@@ -7,11 +7,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from hyena_ds.model.config import ModelConfig
-from hyena_ds.model.dropout import dropout_keys, keep_mask
+from hyena_ds.model.dropout import dropout_keys
 from hyena_ds.model.execution import Execution
 from hyena_ds.model.filter import PositionalFeatures, SequenceTooLongError
 from hyena_ds.model.language_model import HyenaLanguageModel
 from hyena_ds.model.parameters import carried_tables, count_parameters, is_filter_parameter
+from hyena_ds.ops.dropout.reference import keep_mask
 
 # (width, layers, l_max) → trainable parameters of the published models.
 PUBLISHED = {

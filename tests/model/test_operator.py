@@ -8,10 +8,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from hyena_ds.model.config import ModelConfig
-from hyena_ds.model.dropout import dropout_keys, keep_mask
+from hyena_ds.model.dropout import dropout_keys
 from hyena_ds.model.execution import Execution
 from hyena_ds.model.filter import PositionalFeatures
 from hyena_ds.model.operator import HyenaOperator
+from hyena_ds.ops.dropout.reference import keep_mask
 from hyena_ds.ops.long_convolution import long_convolution
 
 SITE = 7

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from hyena_ds.ops.short_convolution.reference import short_convolution
+from hyena_ds.ops.short_convolution.room import GradientRoom
 from tests.ops.comparison import TOLERANCE, assert_close, outputs_and_gradients, random
 
 fused = pytest.importorskip("hyena_ds.ops.short_convolution.fused")
@@ -64,6 +65,7 @@ def check_finish(
         (2, 16, 131, 1, 3),
         (1, 24, 1, 0, 3),
         (1, 80, 67, 2, 3),
+        (2, 5, 40, 1, 3),
         (2, 8, 30, 0, 1),
         (1, 8, 100, 4, 5),
         (1, 4, 5, 7, 8),
@@ -98,6 +100,39 @@ def test_values_that_come_with_their_channels_contiguous(kernel_device: torch.de
     inputs = [projected, weight, bias, value]
     found = outputs_and_gradients(finish, inputs, kernel_device)
     assert_close(found, outputs_and_gradients(expected, inputs, torch.device("cpu")), 1e-6)
+
+
+@pytest.mark.parametrize("device", ["kernel", "cpu"])
+def test_gradients_of_parts_that_share_a_room(device: str, kernel_device: torch.device) -> None:
+    on_kernels = device == "kernel"
+    gate, finish = (fused.fused_gate, fused.fused_finish) if on_kernels else (plain_gate, plain_finish)
+    inputs = [random(2, 33, 48, seed=0), random(48, 1, 3, seed=1), random(48, seed=2), random(2, 16, 33, seed=3)]
+    rooms: list[GradientRoom] = []
+
+    def of_parts(whole: Tensor, weight: Tensor, bias: Tensor, value: Tensor) -> tuple[Tensor, ...]:
+        room = GradientRoom()
+        rooms.append(room)
+        first, rest = room.split(whole, [16, 32])
+        shared = (room,) if on_kernels else ()
+        signal = gate(rest, weight[16:], bias[16:], 0, *shared)
+        return signal, finish(first, weight[:16], bias[:16], value, 0, *shared)
+
+    def of_slices(whole: Tensor, weight: Tensor, bias: Tensor, value: Tensor) -> tuple[Tensor, ...]:
+        signal = plain_gate(whole[..., 16:], weight[16:], bias[16:], 0)
+        return signal, plain_finish(whole[..., :16], weight[:16], bias[:16], value, 0)
+
+    found = outputs_and_gradients(of_parts, inputs, kernel_device if on_kernels else torch.device("cpu"))
+    assert rooms[0].taken() is None
+    assert_close(found, outputs_and_gradients(of_slices, inputs, torch.device("cpu")), 1e-6)
+
+
+def test_what_is_left_elsewhere_is_copied_into_the_room() -> None:
+    whole = random(2, 5, 6, seed=0).requires_grad_()
+    room = GradientRoom()
+    first, last = room.split(whole, [2, 4])
+    room.of(first.detach()).fill_(torch.nan)
+    (gradient,) = torch.autograd.grad((first * 2).sum() + (last * 3).sum(), whole)
+    assert torch.equal(gradient, torch.tensor([2.0, 2.0, 3.0, 3.0, 3.0, 3.0]).expand(2, 5, 6))
 
 
 def test_gradients_are_the_same_in_every_run(kernel_device: torch.device) -> None:

@@ -87,6 +87,29 @@ def test_outliers_and_zeros_stay_finite(length: int) -> None:
     assert (found[0][1] == 0).all()
 
 
+def assert_one_frequency_fits(length: int) -> None:
+    """A signal and a filter that add up to one value of their spectra each, the largest that there can be."""
+    wave = torch.cos(torch.arange(length, dtype=torch.float64) * (torch.pi / (2 * factors_of(length).points)))
+    inputs = [wave.expand(1, 1, length) * 1.99, wave[None] * 1.99, torch.zeros(1, dtype=torch.float64)]
+    narrow = [value.to(DEVICE, torch.float32) for value in inputs]
+    for both in (False, True):
+        expected = outcome("torch", inputs, inputs[0], both)
+        found = outcome("fast", narrow, narrow[0], both)
+        for value, exact in list(zip(found, expected, strict=True))[:3]:
+            assert error(value, exact) <= 1e-3
+
+
+def test_the_largest_spectra_fit() -> None:
+    assert_one_frequency_fits(8200)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(DEVICE == "cpu", reason="needs a CUDA GPU")
+@pytest.mark.parametrize("length", [100_000, 160_000, 1_000_000, 2**20])
+def test_the_largest_spectra_of_long_sequences_fit(length: int) -> None:
+    assert_one_frequency_fits(length)
+
+
 @pytest.mark.parametrize("length", [1000, 4100])
 def test_what_memory_held_before_never_shows(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = [value.to(DEVICE, torch.float32) for value in make_inputs(length)]

@@ -1,7 +1,7 @@
 """The one public function of the long convolution, and the choice of its backend."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -18,10 +18,18 @@ Gradients = tuple[Tensor, Tensor, Tensor]
 
 
 @dataclass(frozen=True)
+class Kept:
+    """What the backward pass of a convolution needs: signal and filter, or spectra of both."""
+
+    tensors: tuple[Tensor, ...]
+    ends_with_filter: bool = True
+
+
+@dataclass(frozen=True)
 class Kernels:
     """The backends `fast` and `exact`, for lengths from `shortest` to `longest`."""
 
-    convolution: Callable[..., Tensor]
+    convolution: Callable[..., tuple[Tensor, Kept]]
     gradients: Callable[..., Gradients]
     shortest: int
     longest: int
@@ -59,32 +67,46 @@ def long_convolution(
             f"signal {tuple(signal.shape)} needs a filter {tuple(signal.shape[1:])} and a bias "
             f"({signal.shape[1]},), not {tuple(filter.shape)} and {tuple(bias.shape)}"
         )
-    backend = chosen_backend(backend, signal)
-    if backend == "reference":
-        return direct_convolution(signal, filter, bias, bidirectional=bidirectional)
-    output: Tensor = _LongConvolution.apply(backend, bidirectional, signal, filter, bias)
+    output: Tensor = _LongConvolution.apply(
+        chosen_backend(backend, signal), bidirectional, torch.is_grad_enabled(), signal, filter, bias
+    )
     return output
 
 
-def long_convolution_gradients(
-    received: Tensor,
-    signal: Tensor,
-    filter: Tensor,
-    bias: Tensor,
-    *,
-    backend: ConvolutionBackend = "auto",
-    bidirectional: bool = False,
-) -> Gradients:
-    """The gradients of signal, filter and bias from `received`, the output's [B, D, L].
+def convolve(
+    signal: Tensor, filter: Tensor, bias: Tensor, *, backend: ConvolutionBackend, bidirectional: bool, keep: bool
+) -> tuple[Tensor, Kept]:
+    """`long_convolution` outside autograd, and with `keep` what `convolution_gradients` needs.
 
     For callers that are autograd functions themselves: the forward pass is not computed again.
     """
     backend = chosen_backend(backend, signal)
     if backend == "torch":
+        output = right_angle_convolution(signal, filter, bias, bidirectional)
+    elif backend == "reference":
+        output = direct_convolution(signal, filter, bias, bidirectional=bidirectional)
+    else:
+        convolution, exact = _kernels(backend).convolution, backend == "exact"
+        return convolution(signal, filter, bias, exact=exact, bidirectional=bidirectional, keep=keep)
+    return output, Kept((signal, filter))
+
+
+def convolution_gradients(
+    received: Tensor,
+    tensors: Sequence[Tensor],
+    bias: Tensor,
+    *,
+    backend: ConvolutionBackend,
+    bidirectional: bool,
+) -> Gradients:
+    """The gradients of signal, filter and bias from `received`, the output's [B, D, L], and kept `tensors`."""
+    backend = chosen_backend(backend, received)
+    if backend in ("fast", "exact"):
+        gradients, exact = _kernels(backend).gradients, backend == "exact"
+        return gradients(received, tensors, bias, exact=exact, bidirectional=bidirectional)
+    signal, filter = tensors
+    if backend == "torch":
         return right_angle_gradients(received, signal, filter, bias, bidirectional)
-    if backend != "reference":
-        exact = backend == "exact"
-        return _kernels(backend).gradients(received, signal, filter, bias, exact=exact, bidirectional=bidirectional)
     with torch.enable_grad():
         leaves = [value.detach().requires_grad_() for value in (signal, filter, bias)]
         output = direct_convolution(*leaves, bidirectional=bidirectional)
@@ -124,24 +146,19 @@ def _log_once(message: str) -> None:
 
 
 class _LongConvolution(torch.autograd.Function):
-    """Saves its inputs alone."""
-
     @staticmethod
     def forward(
-        ctx: Any, backend: ConvolutionBackend, bidirectional: bool, signal: Tensor, filter: Tensor, bias: Tensor
-    ) -> Tensor:
-        ctx.save_for_backward(signal, filter, bias)
-        ctx.backend, ctx.bidirectional = backend, bidirectional
-        if backend == "torch":
-            return right_angle_convolution(signal, filter, bias, bidirectional)
-        exact = backend == "exact"
-        return _kernels(backend).convolution(signal, filter, bias, exact=exact, bidirectional=bidirectional)
+        ctx: Any, backend: ConvolutionBackend, bidirectional: bool, keep: bool, signal: Tensor, filter: Tensor,
+        bias: Tensor,
+    ) -> Tensor:  # fmt: skip
+        output, kept = convolve(signal, filter, bias, backend=backend, bidirectional=bidirectional, keep=keep)
+        ctx.settings = {"backend": backend, "bidirectional": bidirectional}
+        ctx.save_for_backward(bias, *kept.tensors)
+        return output
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None, Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (received,) = gradients
-        found = long_convolution_gradients(
-            received, *ctx.saved_tensors, backend=ctx.backend, bidirectional=ctx.bidirectional
-        )
-        return None, None, *found
+        bias, *tensors = ctx.saved_tensors
+        return None, None, None, *convolution_gradients(received, tensors, bias, **ctx.settings)

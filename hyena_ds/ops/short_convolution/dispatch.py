@@ -4,12 +4,18 @@ from torch import Tensor
 
 from hyena_ds.ops.fused import fused_kernels
 from hyena_ds.ops.short_convolution.reference import short_convolution
+from hyena_ds.ops.short_convolution.room import GradientRoom
 
 LONGEST_FUSED_FILTER = 8
 
 
 def short_convolution_gate(
-    projected: Tensor, weight: Tensor, bias: Tensor, context: int = 0, keep: Tensor | None = None
+    projected: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    context: int = 0,
+    keep: Tensor | None = None,
+    room: GradientRoom | None = None,
 ) -> Tensor:
     """The product of the two halves of `projected` after the short convolution: what enters a long convolution.
 
@@ -18,19 +24,26 @@ def short_convolution_gate(
         weight: [2 D, 1, W] of the causal filters.
         bias: [2 D].
         keep: [B, context + L], 0 where `projected` counts as zero.
+        room: of what `projected` is a part of.
 
     Returns:
         [B, D, L], the dtype of `projected` (under autocast that of the convolution).
     """
     if keep is None and _filter_has_fused_shape(weight) and (kernels := fused_kernels("short_convolution", projected)):
-        fused: Tensor = kernels.fused_gate(projected, weight, bias, context)
+        fused: Tensor = kernels.fused_gate(projected, weight, bias, context, room)
         return fused
     gate, value = short_convolution(projected, weight, bias, context, keep).chunk(2, dim=1)
     return value * gate
 
 
 def short_convolution_finish(
-    projected: Tensor, weight: Tensor, bias: Tensor, value: Tensor, context: int = 0, keep: Tensor | None = None
+    projected: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    value: Tensor,
+    context: int = 0,
+    keep: Tensor | None = None,
+    room: GradientRoom | None = None,
 ) -> Tensor:
     """`value` [B, D, L] times `projected` [B, context + L, D] after the short convolution → [B, L, D].
 
@@ -42,11 +55,10 @@ def short_convolution_finish(
         and _filter_has_fused_shape(weight)
         and (kernels := fused_kernels("short_convolution", projected, value))
     ):
-        fused: Tensor = kernels.fused_finish(projected, weight, bias, value, context)
+        fused: Tensor = kernels.fused_finish(projected, weight, bias, value, context, room)
         return fused
     return (value * short_convolution(projected, weight, bias, context, keep)).transpose(1, 2)
 
 
 def _filter_has_fused_shape(weight: Tensor) -> bool:
-    channels, _, width = weight.shape
-    return channels % 4 == 0 and width <= LONGEST_FUSED_FILTER
+    return weight.shape[2] <= LONGEST_FUSED_FILTER

@@ -1,11 +1,9 @@
 """Triton kernels of the short convolution with its gates: each big tensor is read once from memory and written once.
 
-A program computes tiles of ROWS positions by CHANNELS channels. Projections have their channels contiguous, values
-their positions; Triton turns a tile through shared memory between the two. Neighbouring positions come from the cache.
-In the backward passes tiles overlap by the filter's reach, so that no value is filtered more than once for a gradient.
-
-Batch strides of what has its channels contiguous are counted in pairs of elements, and told to the compiler as nothing
-more: a thread then takes two channels and many rows, not eight channels with all their taps.
+A thread walks along the positions of one channel, ROWS at a step, and keeps what the filter reaches back to in its
+registers: no value passes between threads. Projections, whose channels are contiguous, come row by row, a tuple of
+vectors [CHANNELS]; signals, whose positions are, in one access of ROWS positions a thread. What the backward passes
+write of a projection lies the filter's reach behind their step, where its gradient is whole.
 """
 
 import triton
@@ -13,238 +11,357 @@ import triton.language as tl
 
 
 @triton.jit
-def _places(source, start, local, channel, STRIDE: tl.constexpr):
-    """Where `source` [rows, channels] has the rows `start + local` [ROWS, 1]."""
-    return source + start.to(tl.int64) * STRIDE + (local * STRIDE + channel)
+def _lane(channels, CHANNELS: tl.constexpr):
+    """A program's channels, and which of them there are."""
+    channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
+    return channel, channel < channels
 
 
 @triton.jit
-def _shifted(places, row, shift: tl.constexpr, rows, used, STRIDE: tl.constexpr):
-    """What stands at `row + shift`, zero outside of `rows`, in fp32; the shift costs no address of its own."""
-    inside = (row >= -shift) & (row < rows - shift) & used
-    return tl.load(places + shift * STRIDE, mask=inside, other=0.0).to(tl.float32)
+def _rows(source, row, rows, used, COUNT: tl.constexpr, STRIDE: tl.constexpr):
+    """COUNT rows of `source` from `row` on in fp32, zero outside of `rows`."""
+    places = source + row.to(tl.int64) * STRIDE
+    found = ()
+    for step in tl.static_range(COUNT):
+        inside = (row + step >= 0) & (row + step < rows) & used
+        found = found + (tl.load(places + step * STRIDE, mask=inside, other=0.0).to(tl.float32),)
+    return found
 
 
 @triton.jit
-def _tap(weight, channel, number, used, WIDTH: tl.constexpr):
-    return tl.load(weight + channel * WIDTH + number, mask=used, other=0.0).to(tl.float32)
+def _store_rows(target, values, row, rows, used, COUNT: tl.constexpr, STRIDE: tl.constexpr):
+    """The inverse of `_rows`."""
+    places = target + row.to(tl.int64) * STRIDE
+    for step in tl.static_range(COUNT):
+        inside = (row + step >= 0) & (row + step < rows) & used
+        tl.store(places + step * STRIDE, values[step].to(target.dtype.element_ty), mask=inside)
 
 
 @triton.jit
-def _filtered(
-    places, weight, bias, row, rows, channel, used, WIDTH: tl.constexpr, STRIDE: tl.constexpr
+def _pieces(tile, COUNT: tl.constexpr, SIZE: tl.constexpr, CHANNELS: tl.constexpr):
+    """`tile` [CHANNELS, COUNT] cut into pieces of SIZE columns."""
+    if COUNT == SIZE:
+        pieces = (tile,)
+    else:
+        first, last = tl.split(tl.permute(tl.reshape(tile, (CHANNELS, 2, COUNT // 2)), (0, 2, 1)))
+        pieces = _pieces(first, COUNT // 2, SIZE, CHANNELS) + _pieces(last, COUNT // 2, SIZE, CHANNELS)
+    return pieces
+
+
+@triton.jit
+def _joined(pieces, COUNT: tl.constexpr, SIZE: tl.constexpr, CHANNELS: tl.constexpr):
+    """The inverse of `_pieces`."""
+    if COUNT == SIZE:
+        tile = pieces[0]
+    else:
+        half: tl.constexpr = COUNT // SIZE // 2
+        first = _joined(pieces[:half], COUNT // 2, SIZE, CHANNELS)
+        last = _joined(pieces[half:], COUNT // 2, SIZE, CHANNELS)
+        tile = tl.reshape(tl.permute(tl.join(first, last), (0, 2, 1)), (CHANNELS, COUNT))
+    return tile
+
+
+@triton.jit
+def _columns(piece, COUNT: tl.constexpr, CHANNELS: tl.constexpr):
+    """The columns of `piece` [CHANNELS, COUNT] in fp32, as `_rows` gives those of a projection."""
+    columns = _pieces(piece, COUNT, 1, CHANNELS)
+    found = ()
+    for step in tl.static_range(COUNT):
+        found = found + (tl.reshape(columns[step], (CHANNELS,)).to(tl.float32),)
+    return found
+
+
+@triton.jit
+def _piece(columns, DTYPE: tl.constexpr, COUNT: tl.constexpr, CHANNELS: tl.constexpr):
+    """The inverse of `_columns`, in DTYPE."""
+    found = ()
+    for step in tl.static_range(COUNT):
+        found = found + (tl.reshape(columns[step], (CHANNELS, 1)),)
+    return _joined(found, COUNT, 1, CHANNELS).to(DTYPE)
+
+
+@triton.jit
+def _places(position, channel, channel_stride, position_stride, COUNT: tl.constexpr):
+    """Where a signal [channels, positions] has COUNT positions of `channel`: [CHANNELS, COUNT], and the positions."""
+    positions = (position + tl.arange(0, COUNT))[None, :]
+    return channel.to(tl.int64)[:, None] * channel_stride + positions * position_stride, positions
+
+
+@triton.jit
+def _signal(
+    source, position, length, channel, used, channel_stride, position_stride,
+    SPAN: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    """The causal convolution at `row` [ROWS, 1] of `channel` [1, CHANNELS], fp32."""
-    total = tl.load(bias + channel, mask=used, other=0.0).to(tl.float32)
+    """SPAN positions of a signal [channels, length], zero outside, in pieces of ROWS."""
+    places, positions = _places(position, channel, channel_stride, position_stride, SPAN)
+    inside = (positions >= 0) & (positions < length) & used[:, None]
+    return _pieces(tl.load(source + places, mask=inside, other=0.0), SPAN, ROWS, CHANNELS)
+
+
+@triton.jit
+def _store_signal(
+    target, pieces, position, length, channel, used, SPAN: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr
+):  # fmt: skip
+    """The inverse of `_signal`, contiguous."""
+    places, positions = _places(position, channel, length, 1, SPAN)
+    inside = (positions >= 0) & (positions < length) & used[:, None]
+    tl.store(target + places, _joined(pieces, SPAN, ROWS, CHANNELS), mask=inside)
+
+
+@triton.jit
+def _signal_before(
+    source, position, length, channel, used, channel_stride, position_stride, COUNT: tl.constexpr
+):  # fmt: skip
+    """The COUNT positions before `position` one by one, in fp32."""
+    found = ()
+    for step in tl.static_range(COUNT):
+        place = position - COUNT + step
+        inside = (place >= 0) & (place < length) & used
+        places = channel.to(tl.int64) * channel_stride + place * position_stride
+        found = found + (tl.load(source + places, mask=inside, other=0.0).to(tl.float32),)
+    return found
+
+
+@triton.jit
+def _taps(weight, bias, channel, used, WIDTH: tl.constexpr):
+    """The WIDTH taps of each channel's filter, and the bias."""
+    found = ()
     for tap in tl.static_range(WIDTH):
-        value = _shifted(places, row, tap - WIDTH + 1, rows, used, STRIDE)
-        total = total + _tap(weight, channel, tap, used, WIDTH) * value
-    return total
+        found = found + (tl.load(weight + channel * WIDTH + tap, mask=used, other=0.0).to(tl.float32),)
+    return found + (tl.load(bias + channel, mask=used, other=0.0).to(tl.float32),)
 
 
 @triton.jit
-def _received(source, position, length, channel, channel_stride, position_stride, used):
-    """`source` [channels, positions] at `position` [ROWS, 1], zero outside, in fp32."""
-    inside = (position >= 0) & (position < length) & used
-    place = channel.to(tl.int64) * channel_stride + position * position_stride
-    return tl.load(source + place, mask=inside, other=0.0).to(tl.float32)
+def _filtered(rows, taps, COUNT: tl.constexpr, WIDTH: tl.constexpr):
+    """The causal convolution at the last COUNT of `rows`, which begin WIDTH - 1 before."""
+    found = ()
+    for step in tl.static_range(COUNT):
+        total = taps[WIDTH]
+        for tap in tl.static_range(WIDTH):
+            total = total + taps[tap] * rows[step + tap]
+        found = found + (total,)
+    return found
 
 
 @triton.jit
-def _later(values, ahead: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr):
-    """`values` [ROWS, CHANNELS] of the rows `ahead` after each, of the last row for the last."""
-    row = tl.minimum(tl.arange(0, ROWS) + ahead, ROWS - 1)
-    return tl.gather(values, tl.broadcast_to(row[:, None], ROWS, CHANNELS), 0)
+def _adjoint(gradients, taps, COUNT: tl.constexpr, WIDTH: tl.constexpr):
+    """What `_filtered` makes of its input's gradient from its output's, at the first COUNT of `gradients`."""
+    found = ()
+    for step in tl.static_range(COUNT):
+        total = taps[WIDTH - 1] * gradients[step]
+        for ahead in tl.static_range(1, WIDTH):
+            total = total + taps[WIDTH - 1 - ahead] * gradients[step + ahead]
+        found = found + (total,)
+    return found
 
 
 @triton.jit
-def _adjoint(
-    gradient, weight, channel, used, WIDTH: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr
-):  # fmt: skip
-    """What `_filtered` makes of its input's gradient from its output's; the last WIDTH - 1 rows are not whole."""
-    total = _tap(weight, channel, WIDTH - 1, used, WIDTH) * gradient
-    for ahead in tl.static_range(1, WIDTH):
-        total += _tap(weight, channel, WIDTH - 1 - ahead, used, WIDTH) * _later(gradient, ahead, ROWS, CHANNELS)
-    return total
+def _products(first, second, COUNT: tl.constexpr):
+    found = ()
+    for step in tl.static_range(COUNT):
+        found = found + (first[step] * second[step],)
+    return found
 
 
 @triton.jit
-def _over_rows(values, ROWS: tl.constexpr, CHANNELS: tl.constexpr, WARPS: tl.constexpr):
-    """The sums over each warp's rows, of which a thread holds the same channels: [WARPS, CHANNELS]."""
-    return tl.sum(tl.reshape(values, (ROWS // WARPS, WARPS, CHANNELS)), axis=0)
-
-
-@triton.jit
-def _no_sums(WIDTH: tl.constexpr, CHANNELS: tl.constexpr, WARPS: tl.constexpr):
+def _no_sums(WIDTH: tl.constexpr, CHANNELS: tl.constexpr):
     """For each tap, then the bias."""
-    sums = (tl.zeros((WARPS, CHANNELS), tl.float32),)
-    for _ in tl.static_range(WIDTH):
-        sums = sums + (tl.zeros((WARPS, CHANNELS), tl.float32),)
+    sums = ()
+    for _ in tl.static_range(WIDTH + 1):
+        sums = sums + (tl.zeros((CHANNELS,), tl.float32),)
     return sums
 
 
 @triton.jit
-def _with_sums(
-    sums, gradient, places, row, rows, used, WIDTH: tl.constexpr, STRIDE: tl.constexpr,
-    ROWS: tl.constexpr, CHANNELS: tl.constexpr, WARPS: tl.constexpr,
-):  # fmt: skip
-    """`sums` with a tile's part of the gradients of taps and bias, from its filtered `gradient`."""
-    total = ()
+def _with_sums(sums, gradients, rows, COUNT: tl.constexpr, WIDTH: tl.constexpr):
+    """`sums` with what COUNT `gradients` of filtered `rows` add to the gradients of taps and bias."""
+    found = ()
     for tap in tl.static_range(WIDTH):
-        value = _shifted(places, row, tap - WIDTH + 1, rows, used, STRIDE)
-        total = total + (sums[tap] + _over_rows(gradient * value, ROWS, CHANNELS, WARPS),)
-    return total + (sums[WIDTH] + _over_rows(gradient, ROWS, CHANNELS, WARPS),)
+        total = sums[tap]
+        for step in tl.static_range(COUNT):
+            total = total + gradients[step] * rows[step + tap]
+        found = found + (total,)
+    total = sums[WIDTH]
+    for step in tl.static_range(COUNT):
+        total = total + gradients[step]
+    return found + (total,)
 
 
 @triton.jit
-def _store_sums(partial, sums, channels, first, WIDTH: tl.constexpr, CHANNELS: tl.constexpr):
+def _store_sums(partial, sums, channels, channel, used, WIDTH: tl.constexpr):
     """Into `partial` [WIDTH + 1, channels]."""
-    channel = first + tl.arange(0, CHANNELS)
     for number in tl.static_range(WIDTH + 1):
-        tl.store(partial + number * channels + channel, tl.sum(sums[number], axis=0), mask=channel < channels)
+        tl.store(partial + number * channels + channel, sums[number], mask=used)
 
 
-@triton.jit(do_not_specialize=["batch_pairs"])
-def gate_forward(
-    projected, weight, bias, signal, batch_pairs, channels, length, context,
-    WIDTH: tl.constexpr, STRIDE: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
+@triton.jit
+def _leave_behind(
+    target, sums, gradients, window, taps, row, rows, used,
+    WIDTH: tl.constexpr, STRIDE: tl.constexpr, ROWS: tl.constexpr,
 ):  # fmt: skip
-    """The product of both halves of `projected` [B, context + length, 2 channels], into [B, channels, length]."""
-    rows = length + context
-    start = tl.program_id(0) * ROWS
-    local = tl.arange(0, ROWS)[:, None]
-    channel = (tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS))[None, :]
+    """Store the input's gradient of the ROWS that are whole, from the filtered `gradients`; `sums` with theirs.
+
+    `gradients` and the input's `window` end with the ROWS from `row` on and begin WIDTH - 1 before.
+    """
+    whole = _adjoint(gradients, taps, ROWS, WIDTH)
+    _store_rows(target, whole, row - (WIDTH - 1), rows, used, ROWS, STRIDE)
+    return _with_sums(sums, gradients[WIDTH - 1 :], window, ROWS, WIDTH)
+
+
+@triton.jit(do_not_specialize=["context", "share"])
+def gate_forward(
+    projected, weight, bias, signal, batch_stride, channels, length, context, share,
+    WIDTH: tl.constexpr, STRIDE: tl.constexpr, SPAN: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
+):  # fmt: skip
+    """The product of both halves of `projected` [B, context + length, 2 channels], into [B, channels, length].
+
+    A program takes `share` steps.
+    """
+    reach: tl.constexpr = WIDTH - 1
+    channel, used = _lane(channels, CHANNELS)
     batch = tl.program_id(2).to(tl.int64)
-    used = channel < channels
-    projected += batch * (2 * batch_pairs)
-    position = start + local
-    row = position + context
-    places = _places(projected, start + context, local, channel, STRIDE)
-    gate = _filtered(places, weight, bias, row, rows, channel, used, WIDTH, STRIDE)
-    value = _filtered(
-        places + channels, weight + channels * WIDTH, bias + channels, row, rows, channel, used, WIDTH, STRIDE
-    )
-    place = (batch * channels + channel) * length + position
-    product = (gate * value).to(signal.dtype.element_ty)
-    tl.store(signal + place, product, mask=used & (position < length))
+    projected += batch * batch_stride + channel
+    signal += batch * channels * length
+    gate_taps = _taps(weight, bias, channel, used, WIDTH)
+    value_taps = _taps(weight + channels * WIDTH, bias + channels, channel, used, WIDTH)
+    rows = length + context
+    first = tl.program_id(0) * share
+    row = first * SPAN + context
+    gates = _rows(projected, row - reach, rows, used, reach, STRIDE)
+    values = _rows(projected + channels, row - reach, rows, used, reach, STRIDE)
+    for number in range(share):
+        position = (first + number) * SPAN
+        gated = ()
+        for piece in tl.static_range(SPAN // ROWS):
+            row = position + piece * ROWS + context
+            gates = gates + _rows(projected, row, rows, used, ROWS, STRIDE)
+            values = values + _rows(projected + channels, row, rows, used, ROWS, STRIDE)
+            gate, value = _filtered(gates, gate_taps, ROWS, WIDTH), _filtered(values, value_taps, ROWS, WIDTH)
+            gated = gated + (_piece(_products(gate, value, ROWS), signal.dtype.element_ty, ROWS, CHANNELS),)
+            gates, values = gates[ROWS:], values[ROWS:]
+        _store_signal(signal, gated, position, length, channel, used, SPAN, ROWS, CHANNELS)
 
 
-@triton.jit(do_not_specialize=["batch_pairs", "gradient_pairs"])
+@triton.jit(do_not_specialize=["context", "share"])
 def gate_backward(
     received, projected, weight, bias, gradient, partial,
-    received_batch, received_channel, received_position, batch_pairs, gradient_pairs, channels, length, context, share,
+    received_batch, received_channel, received_position, batch_stride, gradient_batch, channels, length, context, share,
     WIDTH: tl.constexpr, STRIDE: tl.constexpr, GRADIENT_STRIDE: tl.constexpr,
-    ROWS: tl.constexpr, CHANNELS: tl.constexpr, WARPS: tl.constexpr,
+    SPAN: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    """The gradient of `projected`, and of taps and biases a program's `partial` [programs, 2, WIDTH + 1, channels].
-
-    A program takes `share` tiles.
-    """
-    rows = length + context
-    first = tl.program_id(1) * CHANNELS
-    channel = (first + tl.arange(0, CHANNELS))[None, :]
+    """The gradient of `projected`, and of taps and biases a program's `partial` [programs, 2, WIDTH + 1, channels]."""
+    reach: tl.constexpr = WIDTH - 1
+    channel, used = _lane(channels, CHANNELS)
     batch = tl.program_id(2).to(tl.int64)
-    used = channel < channels
     received += batch * received_batch
-    projected += batch * (2 * batch_pairs)
-    gradient += batch * (2 * gradient_pairs)
-    value_weight, value_bias = weight + channels * WIDTH, bias + channels
-    gate_sums = _no_sums(WIDTH, CHANNELS, WARPS)
-    value_sums = _no_sums(WIDTH, CHANNELS, WARPS)
-    local = tl.arange(0, ROWS)[:, None]
-    own = local <= ROWS - WIDTH  # the others are the next tile's
+    projected += batch * batch_stride + channel
+    gradient += batch * gradient_batch + channel
+    gate_taps = _taps(weight, bias, channel, used, WIDTH)
+    value_taps = _taps(weight + channels * WIDTH, bias + channels, channel, used, WIDTH)
+    gate_sums, value_sums = _no_sums(WIDTH, CHANNELS), _no_sums(WIDTH, CHANNELS)
+    rows = length + context
+    first = tl.program_id(0) * share - tl.cdiv(context, SPAN)
+    row = first * SPAN + context
+    gates = _rows(projected, row - 2 * reach, rows, used, 2 * reach, STRIDE)
+    values = _rows(projected + channels, row - 2 * reach, rows, used, 2 * reach, STRIDE)
+    before = _signal_before(received, first * SPAN, length, channel, used, received_channel, received_position, reach)
+    to_gates = _products(before, _filtered(values, value_taps, reach, WIDTH), reach)
+    to_values = _products(before, _filtered(gates, gate_taps, reach, WIDTH), reach)
+    gates, values = gates[reach:], values[reach:]
     for number in range(share):
-        start = (tl.program_id(0) * share + number) * (ROWS - WIDTH + 1)
-        row = start + local
-        places = _places(projected, start, local, channel, STRIDE)
-        target = _places(gradient, start, local, channel, GRADIENT_STRIDE)
-        inside = own & (row < rows) & used
-        position = row - context
-        arrived = _received(received, position, length, channel, received_channel, received_position, used)
-        value = _filtered(places + channels, value_weight, value_bias, row, rows, channel, used, WIDTH, STRIDE)
-        to_gate = arrived * value
-        gate_gradient = _adjoint(to_gate, weight, channel, used, WIDTH, ROWS, CHANNELS)
-        tl.store(target, gate_gradient.to(gradient.dtype.element_ty), mask=inside)
-        gate_sums = _with_sums(
-            gate_sums, tl.where(own, to_gate, 0.0), places, row, rows, used,
-            WIDTH, STRIDE, ROWS, CHANNELS, WARPS,
+        position = (first + number) * SPAN
+        arrived = _signal(
+            received, position, length, channel, used, received_channel, received_position, SPAN, ROWS, CHANNELS
         )  # fmt: skip
-        gate = _filtered(places, weight, bias, row, rows, channel, used, WIDTH, STRIDE)
-        to_value = arrived * gate
-        value_gradient = _adjoint(to_value, value_weight, channel, used, WIDTH, ROWS, CHANNELS)
-        tl.store(target + channels, value_gradient.to(gradient.dtype.element_ty), mask=inside)
-        value_sums = _with_sums(
-            value_sums, tl.where(own, to_value, 0.0), places + channels, row, rows, used,
-            WIDTH, STRIDE, ROWS, CHANNELS, WARPS,
-        )  # fmt: skip
+        for piece in tl.static_range(SPAN // ROWS):
+            row = position + piece * ROWS + context
+            here = _columns(arrived[piece], ROWS, CHANNELS)
+            gates = gates + _rows(projected, row, rows, used, ROWS, STRIDE)
+            values = values + _rows(projected + channels, row, rows, used, ROWS, STRIDE)
+            to_gates = to_gates + _products(here, _filtered(values, value_taps, ROWS, WIDTH), ROWS)
+            to_values = to_values + _products(here, _filtered(gates, gate_taps, ROWS, WIDTH), ROWS)
+            gate_sums = _leave_behind(
+                gradient, gate_sums, to_gates, gates, gate_taps, row, rows, used, WIDTH, GRADIENT_STRIDE, ROWS
+            )  # fmt: skip
+            value_sums = _leave_behind(
+                gradient + channels, value_sums, to_values, values, value_taps, row, rows, used,
+                WIDTH, GRADIENT_STRIDE, ROWS,
+            )  # fmt: skip
+            gates, values, to_gates, to_values = gates[ROWS:], values[ROWS:], to_gates[ROWS:], to_values[ROWS:]
     program = batch * tl.num_programs(0) + tl.program_id(0)
     partial += program * (2 * (WIDTH + 1) * channels)
-    _store_sums(partial, gate_sums, channels, first, WIDTH, CHANNELS)
-    _store_sums(partial + (WIDTH + 1) * channels, value_sums, channels, first, WIDTH, CHANNELS)
+    _store_sums(partial, gate_sums, channels, channel, used, WIDTH)
+    _store_sums(partial + (WIDTH + 1) * channels, value_sums, channels, channel, used, WIDTH)
 
 
-@triton.jit(do_not_specialize=["batch_pairs"])
+@triton.jit(do_not_specialize=["context", "share"])
 def finish_forward(
-    projected, weight, bias, value, output, batch_pairs, value_batch, value_channel, value_position,
-    channels, length, context,
-    WIDTH: tl.constexpr, STRIDE: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
+    projected, weight, bias, value, output, batch_stride, value_batch, value_channel, value_position,
+    channels, length, context, share,
+    WIDTH: tl.constexpr, STRIDE: tl.constexpr, OUTPUT_STRIDE: tl.constexpr,
+    SPAN: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """Filtered `projected` [B, context + length, channels] times `value` into `output` [B, length, channels]."""
-    rows = length + context
-    start = tl.program_id(0) * ROWS
-    local = tl.arange(0, ROWS)[:, None]
-    channel = (tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS))[None, :]
+    reach: tl.constexpr = WIDTH - 1
+    channel, used = _lane(channels, CHANNELS)
     batch = tl.program_id(2).to(tl.int64)
-    used = channel < channels
-    projected += batch * (2 * batch_pairs)
-    position = start + local
-    places = _places(projected, start + context, local, channel, STRIDE)
-    gate = _filtered(places, weight, bias, position + context, rows, channel, used, WIDTH, STRIDE)
+    projected += batch * batch_stride + channel
     value += batch * value_batch
-    arrived = _received(value, position, length, channel, value_channel, value_position, used)
-    place = (batch * length + position) * channels + channel
-    tl.store(output + place, (gate * arrived).to(output.dtype.element_ty), mask=used & (position < length))
+    output += batch * length * OUTPUT_STRIDE + channel
+    taps = _taps(weight, bias, channel, used, WIDTH)
+    rows = length + context
+    first = tl.program_id(0) * share
+    gates = _rows(projected, first * SPAN + context - reach, rows, used, reach, STRIDE)
+    for number in range(share):
+        position = (first + number) * SPAN
+        values = _signal(value, position, length, channel, used, value_channel, value_position, SPAN, ROWS, CHANNELS)
+        for piece in tl.static_range(SPAN // ROWS):
+            here = position + piece * ROWS
+            gates = gates + _rows(projected, here + context, rows, used, ROWS, STRIDE)
+            gated = _products(_columns(values[piece], ROWS, CHANNELS), _filtered(gates, taps, ROWS, WIDTH), ROWS)
+            _store_rows(output, gated, here, length, used, ROWS, OUTPUT_STRIDE)
+            gates = gates[ROWS:]
 
 
-@triton.jit(do_not_specialize=["received_pairs", "batch_pairs", "gradient_pairs"])
+@triton.jit(do_not_specialize=["context", "share"])
 def finish_backward(
     received, projected, weight, bias, value, gradient, value_gradient, partial,
-    received_pairs, batch_pairs, value_batch, value_channel, value_position, gradient_pairs,
+    received_batch, batch_stride, value_batch, value_channel, value_position, gradient_batch,
     channels, length, context, share,
-    WIDTH: tl.constexpr, RECEIVED_STRIDE: tl.constexpr, STRIDE: tl.constexpr,
-    GRADIENT_STRIDE: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr, WARPS: tl.constexpr,
+    WIDTH: tl.constexpr, RECEIVED_STRIDE: tl.constexpr, STRIDE: tl.constexpr, GRADIENT_STRIDE: tl.constexpr,
+    SPAN: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """The gradients of `projected`, of `value` into [B, channels, length], and sums as in `gate_backward`."""
-    rows = length + context
-    first = tl.program_id(1) * CHANNELS
-    channel = (first + tl.arange(0, CHANNELS))[None, :]
+    reach: tl.constexpr = WIDTH - 1
+    channel, used = _lane(channels, CHANNELS)
     batch = tl.program_id(2).to(tl.int64)
-    used = channel < channels
-    received += batch * (2 * received_pairs)
-    projected += batch * (2 * batch_pairs)
+    received += batch * received_batch + channel
+    projected += batch * batch_stride + channel
     value += batch * value_batch
-    gradient += batch * (2 * gradient_pairs)
-    sums = _no_sums(WIDTH, CHANNELS, WARPS)
-    local = tl.arange(0, ROWS)[:, None]
-    own = local <= ROWS - WIDTH  # the others are the next tile's
+    gradient += batch * gradient_batch + channel
+    value_gradient += batch * channels * length
+    taps = _taps(weight, bias, channel, used, WIDTH)
+    sums = _no_sums(WIDTH, CHANNELS)
+    rows = length + context
+    first = tl.program_id(0) * share - tl.cdiv(context, SPAN)
+    gates = _rows(projected, first * SPAN + context - reach, rows, used, reach, STRIDE)
+    before = _signal_before(value, first * SPAN, length, channel, used, value_channel, value_position, reach)
+    to_gates = _products(_rows(received, first * SPAN - reach, length, used, reach, RECEIVED_STRIDE), before, reach)
     for number in range(share):
-        start = (tl.program_id(0) * share + number) * (ROWS - WIDTH + 1)
-        row = start + local
-        position = row - context
-        places = _places(projected, start, local, channel, STRIDE)
-        arrived = _places(received, start - context, local, channel, RECEIVED_STRIDE)
-        arrived = _shifted(arrived, position, 0, length, used, RECEIVED_STRIDE)
-        gate = _filtered(places, weight, bias, row, rows, channel, used, WIDTH, STRIDE)
-        place = (batch * channels + channel) * length + position
-        inside = own & (position >= 0) & (position < length) & used
-        tl.store(value_gradient + place, (arrived * gate).to(value_gradient.dtype.element_ty), mask=inside)
-        to_gate = arrived * _received(value, position, length, channel, value_channel, value_position, used)
-        gate_gradient = _adjoint(to_gate, weight, channel, used, WIDTH, ROWS, CHANNELS)
-        target = _places(gradient, start, local, channel, GRADIENT_STRIDE)
-        tl.store(target, gate_gradient.to(gradient.dtype.element_ty), mask=own & (row < rows) & used)
-        sums = _with_sums(
-            sums, tl.where(own, to_gate, 0.0), places, row, rows, used,
-            WIDTH, STRIDE, ROWS, CHANNELS, WARPS,
-        )  # fmt: skip
+        position = (first + number) * SPAN
+        values = _signal(value, position, length, channel, used, value_channel, value_position, SPAN, ROWS, CHANNELS)
+        to_values = ()
+        for piece in tl.static_range(SPAN // ROWS):
+            row = position + piece * ROWS + context
+            arrived = _rows(received, row - context, length, used, ROWS, RECEIVED_STRIDE)
+            gates = gates + _rows(projected, row, rows, used, ROWS, STRIDE)
+            to_value = _products(arrived, _filtered(gates, taps, ROWS, WIDTH), ROWS)
+            to_values = to_values + (_piece(to_value, value_gradient.dtype.element_ty, ROWS, CHANNELS),)
+            to_gates = to_gates + _products(arrived, _columns(values[piece], ROWS, CHANNELS), ROWS)
+            sums = _leave_behind(
+                gradient, sums, to_gates, gates, taps, row, rows, used, WIDTH, GRADIENT_STRIDE, ROWS
+            )  # fmt: skip
+            gates, to_gates = gates[ROWS:], to_gates[ROWS:]
+        _store_signal(value_gradient, to_values, position, length, channel, used, SPAN, ROWS, CHANNELS)
     program = batch * tl.num_programs(0) + tl.program_id(0)
-    _store_sums(partial + program * ((WIDTH + 1) * channels), sums, channels, first, WIDTH, CHANNELS)
+    _store_sums(partial + program * ((WIDTH + 1) * channels), sums, channels, channel, used, WIDTH)

@@ -1,14 +1,16 @@
 """What the kernels are launched with."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from hyena_ds.ops.long_convolution.dispatch import Kept
 from hyena_ds.ops.long_convolution.triton.columns import columns_forward, columns_inverse
 from hyena_ds.ops.long_convolution.triton.plan import CHUNK_ELEMENTS, LONGEST, SIDE, Factors, factors_of
-from hyena_ds.ops.long_convolution.triton.rows import rows_correlated, rows_filtered, rows_transformed
+from hyena_ds.ops.long_convolution.triton.rows import rows_filtered, rows_gradients, rows_transformed
 from hyena_ds.ops.long_convolution.triton.short import (
     short_correlated,
     short_filtered,
@@ -24,7 +26,8 @@ PROGRAMS = 2048
 COLUMNS_FORWARD = {(64, 1): (4, 3, 8), (64, 2): (4, 3, 8), (128, 2): (4, 1, 1)}
 COLUMNS_INVERSE = {(64, 1): (4, 3, 8), (64, 2): (4, 2, 4), (128, 2): (8, 1, 2)}
 # Of rows, by their width: stages; and how many a program takes.
-ROW_STAGES = {32: 3, 64: 2}
+ROW_STAGES = {32: 2, 64: 1}
+GRADIENT_STAGES = {32: 3, 64: 1}
 ROW_SHARE = 8
 SHORT_STAGES = 3
 
@@ -69,55 +72,63 @@ def _transform(signal: Tensor, exact: bool) -> _Transform:
 
 
 def triton_convolution(
-    signal: Tensor, filter: Tensor, bias: Tensor, *, exact: bool, bidirectional: bool = False, adjoint: bool = False
-) -> Tensor:
-    """As `right_angle_convolution`, or its adjoint, outside autograd; `exact` computes as fp32 does.
+    signal: Tensor, filter: Tensor, bias: Tensor, *, exact: bool, bidirectional: bool, keep: bool
+) -> tuple[Tensor, Kept]:
+    """As `right_angle_convolution`, outside autograd; `exact` computes as fp32 does.
 
-    Raises ValueError for lengths below 16 or above 2^20, in `exact` above 2^19.
+    With `keep` also what `triton_gradients` needs: the spectra of a long sequence and of its filter, or a short one
+    itself. Raises ValueError for lengths below 16 or above 2^20, in `exact` above 2^19.
     """
     transform = _transform(signal, exact)
     signal, filter = _with_contiguous_positions(signal), filter.contiguous()
-    direct = bias - filter[:, 0] if bidirectional else bias
+    direct = _direct(filter, bias, bidirectional)
     output = torch.empty(signal.shape, dtype=signal.dtype, device=signal.device)
     if transform.factors.outer == 1:
-        _short_filtered(transform, signal, filter, direct, output, adjoint, bidirectional)
-        return output
+        _short_filtered(transform, signal, filter, direct, output, bidirectional)
+        return output, Kept((signal, filter))
+    kept = [direct]
     for channels in _chunks(signal, transform.factors):
         spectra = _spectra(transform, filter[channels])
-        planes = _forward(transform, signal[:, channels])
-        planes = _filtered(transform, planes, spectra, adjoint, bidirectional)
+        planes, own = _filtered(transform, _forward(transform, signal[:, channels]), spectra, bidirectional, keep)
         _inverse(transform, planes, signal[:, channels], direct[channels], output[:, channels])
-    return output
+        if keep:
+            kept += [own.values, own.scales, spectra.values, spectra.scales]
+    return output, Kept(tuple(kept), ends_with_filter=False)
 
 
 def triton_gradients(
-    received: Tensor, signal: Tensor, filter: Tensor, bias: Tensor, *, exact: bool, bidirectional: bool = False
+    received: Tensor, kept: Sequence[Tensor], bias: Tensor, *, exact: bool, bidirectional: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """As `right_angle_gradients`: of signal, filter and bias, from the output's gradient `received`."""
-    transform = _transform(signal, exact)
-    signal, received, filter = *map(_with_contiguous_positions, (signal, received)), filter.contiguous()
-    direct = bias - filter[:, 0] if bidirectional else bias
-    signal_gradient = torch.empty(signal.shape, dtype=signal.dtype, device=signal.device)
-    filter_gradient = torch.empty(filter.shape, dtype=torch.float32, device=filter.device)
+    transform = _transform(received, exact)
+    received = _with_contiguous_positions(received)
+    signal_gradient = torch.empty(received.shape, dtype=received.dtype, device=received.device)
+    filter_gradient = torch.empty(received.shape[1:], dtype=torch.float32, device=received.device)
     if transform.factors.outer == 1:
+        signal, filter = kept
+        direct = _direct(filter, bias, bidirectional)
         _short_correlated(transform, signal, received, filter_gradient, bidirectional)
-        _short_filtered(transform, received, filter, direct, signal_gradient, True, bidirectional)
+        _short_filtered(transform, received, filter.contiguous(), direct, signal_gradient, bidirectional, adjoint=True)
     else:
-        for channels in _chunks(signal, transform.factors):
+        direct, *planes = kept
+        for number, channels in enumerate(_chunks(received, transform.factors)):
+            values, scales, filter_values, filter_scales = planes[4 * number : 4 * number + 4]
+            own, spectra = _Planes(values, scales), _Planes(filter_values, filter_scales)
             arrived = _forward(transform, received[:, channels])
-            planes = _forward(transform, signal[:, channels])
-            taps = _correlated(transform, planes, arrived, signal.shape[0], bidirectional)
+            arrived, taps = _gradients(transform, arrived, own, spectra, received.shape[0], bidirectional)
             _inverse(transform, taps, None, None, filter_gradient[None, channels])
-            del planes, taps
-            spectra = _spectra(transform, filter[channels])
-            arrived = _filtered(transform, arrived, spectra, True, bidirectional)
+            del taps
             _inverse(transform, arrived, received[:, channels], direct[channels], signal_gradient[:, channels])
+    bias_gradient = filter_gradient[:, 0].clone()  # tap 0 and the bias weigh the same values
     if bidirectional:
-        bias_gradient = torch.einsum("bdl,bdl->d", received.float(), signal.float())
-        filter_gradient[:, 0] -= bias_gradient
-    else:
-        bias_gradient = filter_gradient[:, 0].clone()  # tap 0 and the bias weigh the same values
+        bias_gradient /= 2  # tap 0 was counted both ways
+        filter_gradient[:, 0] = bias_gradient
     return signal_gradient, filter_gradient, bias_gradient
+
+
+def _direct(filter: Tensor, bias: Tensor, bidirectional: bool) -> Tensor:
+    """What weighs a value at its own position besides tap 0, once for each direction."""
+    return bias - filter[:, 0] if bidirectional else bias
 
 
 def _with_contiguous_positions(value: Tensor) -> Tensor:
@@ -174,32 +185,37 @@ def _spectra(transform: _Transform, filter: Tensor) -> _Planes:
     return _Planes(planes.values, scales)
 
 
-def _filtered(transform: _Transform, planes: _Planes, spectra: _Planes, adjoint: bool, bidirectional: bool) -> _Planes:
-    """`planes` times the filters' spectra, in place."""
+def _filtered(
+    transform: _Transform, planes: _Planes, spectra: _Planes, bidirectional: bool, keep: bool
+) -> tuple[_Planes, _Planes]:
+    """`planes` times the filters' spectra, in place, and with `keep` the spectra of `planes`."""
     factors = transform.factors
     scales = planes.scales.new_empty(planes.scales.shape[0], factors.outer)
+    own = _Planes(torch.empty_like(planes.values), torch.empty_like(scales)) if keep else planes
     rows = scales.numel()
     rows_filtered[(-(-rows // ROW_SHARE),)](
-        planes.values, planes.scales, spectra.values, spectra.scales, scales, *_row_tables(transform),
-        rows, spectra.scales.numel(), factors.outer, factors.height, ROW_SHARE,
-        ADJOINT=adjoint, BIDIRECTIONAL=bidirectional, WIDTH=factors.width, EXACT=transform.exact,
+        planes.values, planes.scales, spectra.values, spectra.scales, own.values, own.scales, scales,
+        *_row_tables(transform), rows, spectra.scales.numel(), factors.outer, factors.height, ROW_SHARE,
+        KEEP=keep, BIDIRECTIONAL=bidirectional, WIDTH=factors.width, EXACT=transform.exact,
         num_warps=4, num_stages=transform.stages(ROW_STAGES[factors.width]),
     )  # fmt: skip
-    return _Planes(planes.values, scales)
+    return _Planes(planes.values, scales), own
 
 
-def _correlated(transform: _Transform, planes: _Planes, arrived: _Planes, batch: int, bidirectional: bool) -> _Planes:
-    """The filters' gradient as planes [D, outer, 2, inner], where the first sample's stood."""
+def _gradients(
+    transform: _Transform, arrived: _Planes, own: _Planes, spectra: _Planes, batch: int, bidirectional: bool
+) -> tuple[_Planes, _Planes]:
+    """The signal's gradient, in place of `arrived`, and the filters' as planes [D, outer, 2, inner]."""
     factors = transform.factors
-    channels = planes.values.shape[0] // batch
-    scales = planes.scales.new_empty(channels, factors.outer)
-    rows_correlated[(channels * factors.outer,)](
-        planes.values, planes.scales, arrived.values, arrived.scales, scales, *_row_tables(transform),
-        batch, scales.numel(), factors.outer, factors.height,
+    scales, taps = torch.empty_like(own.scales), torch.empty_like(spectra.values)
+    tap_scales = torch.empty_like(spectra.scales)
+    rows_gradients[(spectra.scales.numel(),)](
+        arrived.values, arrived.scales, own.values, own.scales, spectra.values, spectra.scales, taps, tap_scales,
+        scales, *_row_tables(transform), batch, spectra.scales.numel(), factors.outer, factors.height,
         BIDIRECTIONAL=bidirectional, WIDTH=factors.width,
-        EXACT=transform.exact, num_warps=4, num_stages=transform.stages(ROW_STAGES[factors.width]),
+        EXACT=transform.exact, num_warps=4, num_stages=transform.stages(GRADIENT_STAGES[factors.width]),
     )  # fmt: skip
-    return _Planes(planes.values[:channels], scales)
+    return _Planes(arrived.values, scales), _Planes(taps, tap_scales)
 
 
 def _inverse(
@@ -229,8 +245,8 @@ def _short_shares(factors: Factors, batch: int, channels: int) -> tuple[int, int
 
 
 def _short_filtered(
-    transform: _Transform, signal: Tensor, filter: Tensor, weight: Tensor, output: Tensor, adjoint: bool,
-    bidirectional: bool,
+    transform: _Transform, signal: Tensor, filter: Tensor, weight: Tensor, output: Tensor, bidirectional: bool,
+    adjoint: bool = False,
 ) -> None:  # fmt: skip
     factors = transform.factors
     batch, channels, length = signal.shape

@@ -21,6 +21,11 @@ from hyena_ds.ops.long_convolution.triton.columns import TILE_COLUMNS
 # Lines of a tile, A at most.
 SIDE = tl.constexpr(64)
 TURN = tl.constexpr(6.283185307179586)
+# What keeps the worst case within fp16 without a look at the values: a spectrum of values below 2 stays below
+# 4 sqrt(N), or 4,096, and is multiplied by a filter's below 0.75 and, in both directions, by 2. What a right DFT makes
+# of it, at most 8 times as large, fits; what the left one does, 12 times that, is stored multiplied by RESERVE.
+FILTER_CEILING = tl.constexpr(0.25)
+RESERVE = tl.constexpr(0.0625)
 
 
 @triton.jit
@@ -74,13 +79,10 @@ def _spectrum(
 
 @triton.jit
 def _restored(re, im, height, left_re, left_im, right_re, right_im, WIDTH: tl.constexpr, EXACT: tl.constexpr):
-    """The row whose spectrum is given, and its scale."""
-    scale, inverse = power_below(largest_of(tl.maximum(tl.abs(re), tl.abs(im))))
-    re, im = narrow(re * inverse, EXACT), narrow(im * inverse, EXACT)
-    re, im = transform_right(re, im, right_re, right_im, True, EXACT)
+    """The row whose spectrum is given."""
+    re, im = transform_right(narrow(re, EXACT), narrow(im, EXACT), right_re, right_im, True, EXACT)
     re, im = _turned(re, im, TURN / (WIDTH * height), WIDTH)
-    re, im = transform_left(left_re, left_im, narrow(re, EXACT), narrow(im, EXACT), True, EXACT)
-    return re, im, scale
+    return transform_left(left_re, left_im, narrow(re, EXACT), narrow(im, EXACT), True, EXACT)
 
 
 @triton.jit
@@ -88,7 +90,7 @@ def rows_transformed(
     planes, scales, out_scales, left_re, left_im, right_re, right_im, rows, outers, height, share,
     WIDTH: tl.constexpr, EXACT: tl.constexpr,
 ):  # fmt: skip
-    """Rows become their spectra; a program takes `share` of them."""
+    """Rows become their spectra, scaled for products; a program takes `share` of them."""
     left_re, left_im = _square(left_re, SIDE), _square(left_im, SIDE)
     right_re, right_im = _square(right_re, WIDTH), _square(right_im, WIDTH)
     first = tl.program_id(0) * share
@@ -97,17 +99,22 @@ def rows_transformed(
         re, im, scale = _spectrum(
             planes, scales, row, row // outers, height, left_re, left_im, right_re, right_im, WIDTH, EXACT
         )
-        _store(re, im, planes, row, height, WIDTH, EXACT)
-        tl.store(out_scales + row, scale)
+        own, inverse = power_below(largest_of(tl.maximum(tl.abs(re), tl.abs(im))))
+        inverse *= FILTER_CEILING
+        _store(re * inverse, im * inverse, planes, row, height, WIDTH, EXACT)
+        tl.store(out_scales + row, scale * own / FILTER_CEILING)
 
 
 @triton.jit
 def rows_filtered(
-    planes, scales, spectra, spectrum_scales, out_scales, left_re, left_im, right_re, right_im,
+    planes, scales, spectra, spectrum_scales, kept, kept_scales, out_scales, left_re, left_im, right_re, right_im,
     rows, filter_rows, outers, height, share,
-    ADJOINT: tl.constexpr, BIDIRECTIONAL: tl.constexpr, WIDTH: tl.constexpr, EXACT: tl.constexpr,
+    KEEP: tl.constexpr, BIDIRECTIONAL: tl.constexpr, WIDTH: tl.constexpr, EXACT: tl.constexpr,
 ):  # fmt: skip
-    """Rows [B · D · R1] are filtered by the rows of `spectra` [D · R1]; a program takes `share` of them."""
+    """Rows [B · D · R1] are filtered by the rows of `spectra` [D · R1]; a program takes `share` of them.
+
+    With KEEP, their own spectra go into `kept`.
+    """
     left_re, left_im = _square(left_re, SIDE), _square(left_im, SIDE)
     right_re, right_im = _square(right_re, WIDTH), _square(right_im, WIDTH)
     first = tl.program_id(0) * share
@@ -116,44 +123,58 @@ def rows_filtered(
         re, im, scale = _spectrum(
             planes, scales, row, row // outers, height, left_re, left_im, right_re, right_im, WIDTH, EXACT
         )
+        if KEEP:
+            _store(re, im, kept, row, height, WIDTH, EXACT)
+            tl.store(kept_scales + row, scale)
         filter_re, filter_im = _load(spectra, row % filter_rows, height, WIDTH)
         if BIDIRECTIONAL:
             re, im = 2 * re * filter_re, 2 * im * filter_re
-        elif ADJOINT:
-            re, im = times(re, im, filter_re, -filter_im)
         else:
             re, im = times(re, im, filter_re, filter_im)
-        re, im, own = _restored(re, im, height, left_re, left_im, right_re, right_im, WIDTH, EXACT)
-        _store(re, im, planes, row, height, WIDTH, EXACT)
-        tl.store(out_scales + row, own * scale * tl.load(spectrum_scales + row % filter_rows))
+        re, im = _restored(re, im, height, left_re, left_im, right_re, right_im, WIDTH, EXACT)
+        _store(re * RESERVE, im * RESERVE, planes, row, height, WIDTH, EXACT)
+        tl.store(out_scales + row, scale * tl.load(spectrum_scales + row % filter_rows) / RESERVE)
 
 
 @triton.jit
-def rows_correlated(
-    planes, scales, received, received_scales, out_scales, left_re, left_im, right_re, right_im,
-    batch, filter_rows, outers, height,
+def rows_gradients(
+    planes, scales, kept, kept_scales, spectra, spectrum_scales, taps, tap_scales, out_scales,
+    left_re, left_im, right_re, right_im, batch, filter_rows, outers, height,
     BIDIRECTIONAL: tl.constexpr, WIDTH: tl.constexpr, EXACT: tl.constexpr,
 ):  # fmt: skip
-    """Conjugate spectra of `planes` times those of `received`, summed over samples, into the first sample's rows."""
+    """Rows of the output's gradient become those of the signal's; `taps` [D · R1] those of the filters'.
+
+    A program takes one row of all samples. The first is filtered by conjugate `spectra`, the second is the sum over
+    samples of products with the conjugate spectra `kept` of the signal.
+    """
     own_row = tl.program_id(0).to(tl.int64)
     left_re, left_im = _square(left_re, SIDE), _square(left_im, SIDE)
     right_re, right_im = _square(right_re, WIDTH), _square(right_im, WIDTH)
     total_re = tl.zeros((SIDE, WIDTH), tl.float32)
     total_im = tl.zeros((SIDE, WIDTH), tl.float32)
+    filter_scale = tl.load(spectrum_scales + own_row)
     for sample in range(batch):
         row = own_row + sample * filter_rows
         re, im, scale = _spectrum(
             planes, scales, row, row // outers, height, left_re, left_im, right_re, right_im, WIDTH, EXACT
         )
-        own_re, own_im = narrow(re, EXACT), narrow(im, EXACT)
-        re, im, other = _spectrum(
-            received, received_scales, row, row // outers, height, left_re, left_im, right_re, right_im, WIDTH, EXACT
-        )
-        re, im = times(re, im, own_re.to(tl.float32), -own_im.to(tl.float32))
-        total_re += re * (scale * other)
-        total_im += im * (scale * other)
+        kept_re, kept_im = _load(kept, row, height, WIDTH)
+        tap_re, tap_im = times(re, im, kept_re.to(tl.float32), -kept_im.to(tl.float32))
+        weight = scale * tl.load(kept_scales + row)
+        total_re += tap_re * weight
+        total_im += tap_im * weight
+        filter_re, filter_im = _load(spectra, own_row, height, WIDTH)
+        if BIDIRECTIONAL:
+            re, im = 2 * re * filter_re, 2 * im * filter_re
+        else:
+            re, im = times(re, im, filter_re.to(tl.float32), -filter_im.to(tl.float32))
+        re, im = _restored(re, im, height, left_re, left_im, right_re, right_im, WIDTH, EXACT)
+        _store(re * RESERVE, im * RESERVE, planes, row, height, WIDTH, EXACT)
+        tl.store(out_scales + row, scale * filter_scale / RESERVE)
     if BIDIRECTIONAL:
         total_re, total_im = 2 * total_re, tl.zeros_like(total_im)
-    re, im, own = _restored(total_re, total_im, height, left_re, left_im, right_re, right_im, WIDTH, EXACT)
-    _store(re, im, planes, own_row, height, WIDTH, EXACT)
-    tl.store(out_scales + own_row, own)
+    own, inverse = power_below(largest_of(tl.maximum(tl.abs(total_re), tl.abs(total_im))))
+    re, im = total_re * inverse, total_im * inverse
+    re, im = _restored(re, im, height, left_re, left_im, right_re, right_im, WIDTH, EXACT)
+    _store(re, im, taps, own_row, height, WIDTH, EXACT)
+    tl.store(tap_scales + own_row, own)

@@ -1,0 +1,1 @@
+"""The implicit filter, fused; `hyena_ds/model/filter.py` computes it in torch."""
