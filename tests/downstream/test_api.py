@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from safetensors.torch import load_file
 
 import launch.finetune
@@ -182,9 +183,12 @@ def test_of_several_runs_the_best_is_returned(model: HyenaDNA, tmp_path: Path) -
     assert any(trained.source.startswith(place) for place, value in values.items() if value == max(values.values()))
 
 
-def test_a_program_goes_on_as_it_was(trained: HyenaDNA) -> None:
-    assert "MASTER_PORT" not in os.environ
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+def test_a_program_goes_on_as_it_was(model: HyenaDNA, trained: HyenaDNA, run: Path) -> None:
+    variables, handler = dict(os.environ), signal.getsignal(signal.SIGTERM)
+    model.fine_tune(PROMOTERS, run, epochs=1, settings=SETTINGS)
+    assert dict(os.environ) == variables
+    assert signal.getsignal(signal.SIGTERM) is handler
+    assert not torch.distributed.is_initialized()
 
 
 def test_what_fine_tune_refuses(model: HyenaDNA, tmp_path: Path) -> None:
