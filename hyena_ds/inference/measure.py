@@ -91,7 +91,7 @@ def measured_table(
 def _describe(sequence: NamedSequence) -> dict[str, Any]:
     marked = sequence.marked
     bits = {"unknown_bases": UNKNOWN_BASE, "unknown_characters": UNKNOWN_CHARACTER, "soft_masked_bases": SOFT_MASKED}
-    counts = {name: int(np.count_nonzero(marked & bit)) for name, bit in bits.items()}
+    counts = {name: int(np.count_nonzero(marked & bit)) if len(marked) else 0 for name, bit in bits.items()}
     return {"name": sequence.name, "bases": len(sequence), **counts}
 
 

@@ -98,7 +98,7 @@ class Embedding:
         if self.pooling == "none":
             return {"marks": sequence.marks, "embedding": np.concatenate(pieces)}
         pooled, counts = zip(*pieces, strict=True)
-        return {"embedding": joined(np.stack(pooled), np.array(counts), self.pooling)}
+        return {"embedding": joined(pooled, counts, self.pooling)}
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ TILE_BYTES = {"none": 0, "mixer": 16, "mlp": 40, "block": 40}
 # Bytes an element that are on their way between the ranks of a sequence.
 EXCHANGE_BYTES = 3.6
 # Seconds an element [B, L, D] and layer on an H200, and a filter element [D, L] (benchmarks/one_gpu.sh).
-SECONDS = {"none": 1.15e-10, "mixer": 1.5e-10, "mlp": 1.4e-10, "block": 1.9e-10}
+SECONDS = {"none": 1.1e-10, "mixer": 1.55e-10, "mlp": 1.35e-10, "block": 1.75e-10}
 FP32_SLOWDOWN = 2.5
 FILTER_SECONDS = 3.2e-11
 # What the convolution by torch takes more than that by Triton, an element and layer.
