@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hyena_ds.data.order import order_key, permute, random_bits
+from hyena_ds.downstream.example import Bases
 from hyena_ds.downstream.labels import IGNORED
 from hyena_ds.genome.alphabet import PAD, SEP, reverse_complement
 
@@ -23,7 +24,7 @@ class ExampleBatch:
 class ExampleSet:
     """The tokens and targets of a split, by number."""
 
-    tokens: Sequence[np.ndarray]
+    tokens: Sequence[Bases]
     targets: Sequence[np.ndarray]
     by_position: bool
 

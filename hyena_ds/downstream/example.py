@@ -1,6 +1,7 @@
 """One labelled sequence, checked the moment it is read."""
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -12,6 +13,14 @@ AMBIGUOUS = bytes.maketrans((AMBIGUITY_CODES + AMBIGUITY_CODES.lower()).encode()
 KNOWN = np.isin(np.arange(256), list(("".join(BASES) + "".join(BASES).lower()).encode()))
 
 
+class Bases(Protocol):
+    """Tokens uint8 [L], in memory (an array) or in a file until a slice of them is taken."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice, /) -> np.ndarray: ...
+
+
 @dataclass(frozen=True)
 class Example:
     """Tokens uint8 [L] of the bases, the label as text (one for each label column), and where it was read.
@@ -19,7 +28,7 @@ class Example:
     `split` is the one that its file names; `interval` its place in a genome, where that is known.
     """
 
-    tokens: np.ndarray = field(repr=False)
+    tokens: Bases = field(repr=False)
     label: tuple[str, ...]
     place: str
     interval: Interval | None = None

@@ -4,6 +4,7 @@ import gzip
 import re
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from hyena_ds.downstream.example import Example, read_bases
@@ -11,11 +12,10 @@ from hyena_ds.downstream.task import TaskDataConfig
 from hyena_ds.errors import InputError
 from hyena_ds.genome.alphabet import reverse_complement
 from hyena_ds.genome.bed import SPLIT_NAMES
-from hyena_ds.genome.fasta import FastaReader, Say, is_gzip, open_fasta
+from hyena_ds.genome.fasta import FASTA_SUFFIXES, FastaReader, Say, is_gzip, open_fasta
 from hyena_ds.genome.interval import Interval
 from hyena_ds.genome.names import resolve
 
-FASTA_SUFFIXES = (".fa", ".fasta", ".fna", ".ffn", ".fas")
 COORDINATES = re.compile(r"^(\S+?):(\d+)-(\d+)")
 
 
@@ -39,7 +39,14 @@ def fasta_records(path: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def read_labelled_fasta(path: Path, config: TaskDataConfig) -> Iterator[Example]:
-    """Records whose headers hold the label; a header that begins chr1:100-200 gives the place, 0-based half-open."""
+    """Records whose headers hold the label; a header that begins chr1:100-200 gives the place, 0-based half-open.
+
+    In a directory, the name of each FASTA file holds its split: train.fna, all_test_enhancer.fasta.
+    """
+    if path.is_dir():
+        for file, split in _split_files(path):
+            yield from (replace(one, split=split) for one in read_labelled_fasta(file, config))
+        return
     pattern = re.compile(config.header_label)
     for place, header, bases in fasta_records(path):
         label = pattern.search(header)
@@ -48,6 +55,16 @@ def read_labelled_fasta(path: Path, config: TaskDataConfig) -> Iterator[Example]
         found = COORDINATES.match(header)
         interval = Interval(found[1], int(found[2]), int(found[3])) if found else None
         yield Example(read_bases(bases, place), (label[1],), place, interval)
+
+
+def _split_files(directory: Path) -> Iterator[tuple[Path, str]]:
+    for file in sorted(directory.iterdir()):
+        if Path(file.name.removesuffix(".gz")).suffix.lower() not in FASTA_SUFFIXES:
+            continue
+        splits = {SPLIT_NAMES[word] for word in re.split(r"[^a-z]+", file.name.lower()) if word in SPLIT_NAMES}
+        if len(splits) != 1:
+            raise InputError(f"{file}: its name holds none, or several, of train, valid and test; rename it")
+        yield file, splits.pop()
 
 
 def read_folders(directory: Path) -> Iterator[Example]:
@@ -81,7 +98,7 @@ def read_bed_examples(path: Path, config: TaskDataConfig, cache: Path, say: Say)
 
     `cache` and `say` are as in `read_examples`.
     """
-    if config.fasta is None:
+    if not isinstance(config.fasta, str):
         raise InputError(f"{path} is a BED file and holds no bases; name the genome in data.fasta")
     fasta = open_fasta(Path(config.fasta), cache, say)
     lengths = {sequence.name: sequence.length for sequence in fasta.scan.sequences}

@@ -57,7 +57,7 @@ def _names(label: str, kind: TaskKind) -> list[str]:
 
 
 class LabelEncoder:
-    """Targets of examples: class numbers int64 [], floats [C] for several labels or values, int64 [L] a position.
+    """Targets of examples: class numbers int64 [], or [L] by position; several labels uint8 [C]; values fp32 [C].
 
     Raises InputError, naming the example, for a label that is none of the classes.
     """
@@ -100,15 +100,15 @@ class LabelEncoder:
 
     def _several(self, example: Example) -> np.ndarray:
         if len(example.label) == 1:
-            target = np.zeros(len(self._classes), dtype=np.float32)
+            target = np.zeros(len(self._classes), dtype=np.uint8)
             target[[self._number(name, example) for name in _names(example.label[0], "multilabel")]] = 1
             return target
-        truths = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "false": 0.0, "true": 1.0}
+        truths = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
         if len(example.label) != len(self._classes) or any(text.lower() not in truths for text in example.label):
             raise InputError(
                 f"{example.place}: the {len(self._classes)} label columns must each hold 0 or 1; mend them"
             )
-        return np.array([truths[text.lower()] for text in example.label], dtype=np.float32)
+        return np.array([truths[text.lower()] for text in example.label], dtype=np.uint8)
 
     def _positions(self, example: Example) -> np.ndarray:
         names = _names(example.label[0], "position")

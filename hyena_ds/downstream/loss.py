@@ -20,7 +20,7 @@ def loss_sum(kind: TaskKind, outputs: Tensor, targets: Tensor, weights: Tensor |
         case "regression":
             return functional.mse_loss(outputs, targets, reduction="sum")
         case "multilabel":
-            return functional.binary_cross_entropy_with_logits(outputs, targets, reduction="sum")
+            return functional.binary_cross_entropy_with_logits(outputs, targets.float(), reduction="sum")
     return functional.cross_entropy(
         outputs.flatten(0, -2), targets.flatten(), weights, reduction="sum", ignore_index=IGNORED
     )

@@ -1,7 +1,8 @@
 """How good predictions are, with confidence intervals by bootstrap over sequences."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from sklearn.metrics import (
@@ -21,11 +22,15 @@ Scores = dict[str, float]
 
 @dataclass(frozen=True)
 class Predictions:
-    """Targets and outputs of a split, one array an example; `outputs` are those of the head, before any softmax."""
+    """Targets and outputs of a split, one array an example; `outputs` are those of the head, before any softmax.
+
+    `groups` divide several labels, in their order, into groups of so many.
+    """
 
     kind: TaskKind
     targets: Sequence[np.ndarray]
     outputs: Sequence[np.ndarray]
+    groups: Mapping[str, int] = field(default_factory=dict)
 
     def rows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Targets [n] or [n, C], probabilities or values [n, C], and the example of each row [n].
@@ -44,15 +49,15 @@ class Predictions:
 def score(predictions: Predictions) -> Scores:
     """Every metric of the kind of task over all examples; NaN where it is not defined."""
     targets, found, _ = predictions.rows()
-    return _score(predictions.kind, targets, found)
+    return _score(predictions, targets, found)
 
 
-def _score(kind: TaskKind, targets: np.ndarray, found: np.ndarray) -> Scores:
-    match kind:
+def _score(predictions: Predictions, targets: np.ndarray, found: np.ndarray) -> Scores:
+    match predictions.kind:
         case "regression":
             return _regression(targets, found)
         case "multilabel":
-            return _multilabel(targets, found)
+            return _multilabel(targets, found, predictions.groups)
     return _classes(targets, found)
 
 
@@ -64,7 +69,7 @@ def bootstrap(predictions: Predictions, draws: int, confidence: float, seed: int
     for _ in range(draws):
         drawn = generator.integers(0, len(rows_of), len(rows_of))
         rows = drawn if len(rows_of) == len(owners) else np.concatenate([rows_of[number] for number in drawn])
-        several.append(_score(predictions.kind, targets[rows], found[rows]))
+        several.append(_score(predictions, targets[rows], found[rows]))
     tails = (50 * (1 - confidence), 50 * (1 + confidence))
     return {name: _interval([scores[name] for scores in several], tails) for name in (several[0] if several else ())}
 
@@ -78,24 +83,25 @@ def _interval(values: Sequence[float], tails: tuple[float, float]) -> tuple[floa
 def _classes(targets: np.ndarray, found: np.ndarray) -> Scores:
     """One of several classes; where there are two, precision, recall, F1 and the areas are the second one's."""
     chosen, classes = found.argmax(axis=1), np.arange(found.shape[1])
-    average, labels = ("binary", None) if len(classes) == 2 else ("macro", classes)
-    precision, recall, f1, _ = precision_recall_fscore_support(
-        targets, chosen, average=average, labels=labels, zero_division=0.0
-    )
+    precision, recall, f1, _ = precision_recall_fscore_support(targets, chosen, labels=classes, zero_division=0.0)
     truths = (targets[:, None] == classes).astype(int)
     columns = slice(1, 2) if len(classes) == 2 else slice(None)
     return {
         "accuracy": float((targets == chosen).mean()),
-        "precision": float(precision),
-        "recall": float(recall),
-        "f1": float(f1),
+        "precision": float(precision[columns].mean()),
+        "recall": float(recall[columns].mean()),
+        "f1": float(f1[columns].mean()),
+        "f1_macro": float(f1.mean()),
         "mcc": matthews(targets, chosen),
         **_areas(truths[:, columns], found[:, columns]),
     }
 
 
-def _multilabel(targets: np.ndarray, found: np.ndarray) -> Scores:
-    """Any of several labels, a label being predicted above 0.5; all but the accuracy are means over labels."""
+def _multilabel(targets: np.ndarray, found: np.ndarray, groups: Mapping[str, int]) -> Scores:
+    """Any of several labels, a label being predicted above 0.5; all but the accuracy are means over labels.
+
+    `median_auroc_NAME` is that of the labels of a group.
+    """
     chosen, truths = (found > 0.5).astype(int), targets.astype(int)
     precision, recall, f1, _ = precision_recall_fscore_support(truths, chosen, average="macro", zero_division=0.0)
     return {
@@ -105,14 +111,30 @@ def _multilabel(targets: np.ndarray, found: np.ndarray) -> Scores:
         "f1": float(f1),
         "mcc": _mean(matthews, truths, chosen),
         **_areas(truths, found),
+        **_group_medians(truths, found, groups),
     }
+
+
+def _group_medians(truths: np.ndarray, found: np.ndarray, groups: Mapping[str, int]) -> Scores:
+    ends = np.cumsum(list(groups.values())).tolist()
+    return {
+        f"median_auroc_{name}": _auroc(truths[:, end - count : end], found[:, end - count : end], np.median)
+        for (name, count), end in zip(groups.items(), ends, strict=True)
+    }
+
+
+def _auroc(truths: np.ndarray, found: np.ndarray, average: Callable[..., Any]) -> float:
+    """Over the columns that hold both truths."""
+    both = np.flatnonzero((truths.min(axis=0) == 0) & (truths.max(axis=0) == 1))
+    values = [roc_auc_score(truths[:, column], found[:, column]) for column in both]
+    return float(average(values)) if values else float("nan")
 
 
 def _areas(truths: np.ndarray, found: np.ndarray) -> Scores:
     """Areas under the ROC and precision-recall curves, the mean over the columns that hold both truths."""
     both = (truths.min(axis=0) == 0) & (truths.max(axis=0) == 1)
     return {
-        "auroc": _mean(roc_auc_score, truths[:, both], found[:, both]),
+        "auroc": _auroc(truths, found, np.mean),
         "auprc": _mean(average_precision_score, truths[:, both], found[:, both]),
     }
 

@@ -16,6 +16,7 @@ from hyena_ds.downstream.example import Example
 from hyena_ds.downstream.labels import LabelEncoder, find_classes
 from hyena_ds.downstream.loss import class_weights
 from hyena_ds.downstream.model import TaskShape
+from hyena_ds.downstream.read import named_classes
 from hyena_ds.downstream.split import SPLITS, Split, split_examples
 from hyena_ds.errors import InputError
 from hyena_ds.hub.pretrained import PretrainedModel
@@ -79,7 +80,9 @@ def plan_fine_tuning(
     shape_model = start_model(config, start)
     stratify = config.task.kind in ("binary", "multiclass")
     split = split_examples(examples, config.split, stratify=stratify, fold=fold)
-    classes = find_classes(config.task, [examples[number] for number in split.train])
+    named = config.task.model_copy(update={"classes": named_classes(config.task, config.data)})
+    classes = find_classes(named, [examples[number] for number in split.train])
+    _check_groups(config, classes)
     sets, places = _sets(config, examples, split, classes)
     dimensions = ParallelDimensions(
         environment.world_size, config.parallel.sequence_parallel_size, environment.local_world_size
@@ -141,6 +144,13 @@ def _scale(config: FineTuneConfig, training: ExampleSet) -> TargetScale | None:
     if config.task.kind != "regression":
         return None
     return TargetScale.of(torch.from_numpy(np.stack(training.targets)))
+
+
+def _check_groups(config: FineTuneConfig, classes: tuple[str, ...]) -> None:
+    groups = config.task.groups
+    if groups is not None and sum(groups.values()) != len(classes):
+        shown = " + ".join(map(str, groups.values()))
+        raise InputError(f"task.groups hold {shown} labels and the data {len(classes)}; change task.groups")
 
 
 def _check_longest(examples: Sequence[Example], l_max: int, multiple: int) -> None:

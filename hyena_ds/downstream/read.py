@@ -6,12 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from hyena_ds.downstream.example import Example, read_bases
-from hyena_ds.downstream.labelled_fasta import FASTA_SUFFIXES, read_bed_examples, read_folders, read_labelled_fasta
+from hyena_ds.downstream.labelled_fasta import read_bed_examples, read_folders, read_labelled_fasta
 from hyena_ds.downstream.table import BINARY_SUFFIXES, TEXT_SUFFIXES, bare_suffix, dataset_files, read_rows
 from hyena_ds.downstream.task import TaskConfig, TaskDataConfig
+from hyena_ds.downstream.tasks.catalogue import find_published
+from hyena_ds.downstream.tasks.chromatin import label_names, read_coordinates
+from hyena_ds.downstream.tasks.entry import count_examples
+from hyena_ds.downstream.tasks.genomic_benchmarks import read_interval_tables
+from hyena_ds.downstream.tasks.species import read_species
+from hyena_ds.downstream.tasks.splice_sites import read_splice_sites
 from hyena_ds.errors import InputError
 from hyena_ds.genome.bed import SPLIT_NAMES
-from hyena_ds.genome.fasta import Say
+from hyena_ds.genome.fasta import FASTA_SUFFIXES, Say
 from hyena_ds.genome.interval import Interval
 
 
@@ -28,7 +34,18 @@ def read_examples(task: TaskConfig, config: TaskDataConfig, cache: Path, say: Sa
     for split, place in (("valid", config.valid), ("test", config.test)):
         if place is not None:
             examples += [replace(one, split=split) for one in _read(Path(place), config, cache, say)]
+    if task.published is not None:
+        find_published(task.published).check(count_examples(examples))
     return [_fitted(example, task) for example in examples]
+
+
+def named_classes(task: TaskConfig, config: TaskDataConfig) -> tuple[str, ...] | None:
+    """The classes, in their order, that the config or the form of the data names; None where the labels tell."""
+    if task.classes is None and config.species is not None:
+        return config.species.names
+    if task.classes is None and config.format == "coordinates":
+        return label_names(Path(config.train))
+    return task.classes
 
 
 def _read(path: Path, config: TaskDataConfig, cache: Path, say: Say) -> list[Example]:
@@ -48,8 +65,22 @@ def _by_format(path: Path, config: TaskDataConfig, cache: Path, say: Say) -> Ite
             return read_labelled_fasta(path, config)
         case "folders":
             return read_folders(path)
-        case _:
+        case "bed":
             return read_bed_examples(path, config, cache, say)
+        case _:
+            return _read_drawn(path, config, cache, say)
+
+
+def _read_drawn(path: Path, config: TaskDataConfig, cache: Path, say: Say) -> Iterable[Example]:
+    """Examples of the published forms that need a genome; the config has checked what each needs."""
+    genome, window = Path(str(config.fasta)), config.window
+    if config.species is not None:
+        return read_species(path, config.species, cache, say)
+    if config.splice_sites is not None:
+        return read_splice_sites(path, genome, window or 0, config.splice_sites, cache, say)
+    if config.format == "coordinates":
+        return read_coordinates(path, genome, window, cache, say)
+    return read_interval_tables(path, config.fasta, cache, say)
 
 
 def _format(path: Path) -> str:

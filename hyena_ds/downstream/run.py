@@ -161,7 +161,7 @@ class FineTuningRun(Run):
         if self.fine_tuning.scale is not None:
             mean, deviation = (part.numpy() for part in self.fine_tuning.scale.tensors().values())
             outputs = [row * deviation + mean for row in outputs]
-        return Predictions(self.config.task.kind, found.targets, outputs)
+        return Predictions(self.config.task.kind, found.targets, outputs, self.config.task.groups or {})
 
     def satisfied(self) -> bool:
         """Whether `scoring.patience` scores have passed without a better one."""

@@ -113,9 +113,17 @@ def _hold_out_fold(names: np.ndarray, strata: Sequence[tuple[str, ...]], config:
 
 
 def _duplicates(examples: Sequence[Example], names: np.ndarray, *, drop: bool) -> list[str]:
-    """A note for each pair of splits that share sequences; with `drop`, those of the earlier split lose their name."""
+    """A note for each pair of splits that share sequences; with `drop`, those of the earlier split lose their name.
+
+    Windows that stay in their genome are not compared.
+    """
     seen: dict[bytes, set[str]] = {}
-    digests = [hashlib.blake2b(example.tokens.tobytes(), digest_size=16).digest() for example in examples]
+    digests = [
+        hashlib.blake2b(example.tokens.tobytes(), digest_size=16).digest()
+        if isinstance(example.tokens, np.ndarray)
+        else str(number).encode()
+        for number, example in enumerate(examples)
+    ]
     for digest, name in zip(digests, names, strict=True):
         seen.setdefault(digest, set()).add(name)
     notes = []

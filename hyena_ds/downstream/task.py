@@ -6,9 +6,13 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from hyena_ds.config.section import Section
+from hyena_ds.downstream.tasks.species import SpeciesConfig
+from hyena_ds.downstream.tasks.splice_sites import SpliceConfig
 from hyena_ds.hub.task_head import TaskKind
 
-Metric = Literal["accuracy", "precision", "recall", "f1", "mcc", "auroc", "auprc", "mse", "r2", "pearson", "spearman"]
+Metric = Literal[
+    "accuracy", "precision", "recall", "f1", "f1_macro", "mcc", "auroc", "auprc", "mse", "r2", "pearson", "spearman",
+]  # fmt: skip
 DEFAULT_METRICS: dict[TaskKind, Metric] = {
     "binary": "mcc",
     "multiclass": "mcc",
@@ -27,7 +31,9 @@ class TaskConfig(Section):
     `kind` is one of two classes (`binary`), one of several (`multiclass`), any of several (`multilabel`), values
     (`regression`), or one class a `position`. `classes` name the outputs in their order; by default those found in the
     training labels, sorted. `metric` chooses the best model. Sequences above `length` bases are refused, or cut to
-    their `centre` or `first` bases where `longer` says so. `source` says where the data come from.
+    their `centre` or `first` bases where `longer` says so. `source` says where the data come from. `published` is a
+    task whose published number of examples the files must hold, such as genomic_benchmarks/human_ocr_ensembl. `groups`
+    divide the labels of a `multilabel` task, in their order, into groups of so many, whose median AUROC is told.
     """
 
     name: str = Field(min_length=1)
@@ -37,6 +43,8 @@ class TaskConfig(Section):
     length: int | None = Field(default=None, gt=0)
     longer: Literal["refuse", "centre", "first"] = "refuse"
     source: str = ""
+    published: str | None = None
+    groups: dict[str, int] | None = None
 
     @model_validator(mode="after")
     def _metric_fits(self) -> "TaskConfig":
@@ -44,6 +52,8 @@ class TaskConfig(Section):
             raise ValueError(f"metric={self.metric} does not measure kind={self.kind}; leave it out for the default")
         if self.kind == "binary" and self.classes is not None and len(self.classes) != 2:
             raise ValueError(f"kind=binary has two classes, not {', '.join(self.classes)}; set kind to multiclass")
+        if self.groups is not None and self.kind != "multilabel":
+            raise ValueError(f"groups divide the labels of kind=multilabel and kind={self.kind}; leave them out")
         if self.classes is not None and len(set(self.classes)) < len(self.classes):
             raise ValueError(f"classes={list(self.classes)} names one twice")
         return self
@@ -57,7 +67,10 @@ class TaskDataConfig(Section):
     """Where the labelled sequences are: a file or directory for each split, or one that holds several.
 
     `format` is a `table` (CSV, TSV, Parquet, a Hugging Face dataset directory), a `fasta` file with the label in each
-    header, `folders` of one class each, or a `bed` file with the label in column 4 and the bases in `fasta`.
+    header (or a directory of a train and a test file), `folders` of one class each, or a `bed` file with the label in
+    column 4 and the bases in `fasta`. Of published tasks there are GenomicBenchmarks' `intervals` (`fasta` may name a
+    file for each class), the chromatin profile's `coordinates`, and those drawn from genomes: `species` and
+    `splice_sites`, whose sections tell what is drawn.
     `sequence`, `label`, `split`, `chromosome`, `start` and `end` name a table's columns; `label` may be a list of them,
     or a pattern such as y_*. `columns` names them where the file has no header line. `header_label` is a regular
     expression whose group is the label. `window` resizes each BED interval about its centre. `reverse_complement`
@@ -67,7 +80,9 @@ class TaskDataConfig(Section):
     train: str
     valid: str | None = None
     test: str | None = None
-    format: Literal["auto", "table", "fasta", "folders", "bed"] = "auto"
+    format: Literal[
+        "auto", "table", "fasta", "folders", "bed", "intervals", "coordinates", "species", "splice_sites"
+    ] = "auto"
     columns: tuple[str, ...] | None = None
     sequence: str = "sequence"
     label: str | tuple[str, ...] = "label"
@@ -76,8 +91,10 @@ class TaskDataConfig(Section):
     start: str = "start"
     end: str = "end"
     header_label: str = r"([^\s|]+)\s*$"
-    fasta: str | None = None
+    fasta: str | dict[str, str] | None = None
     window: int | None = Field(default=None, gt=0)
+    species: SpeciesConfig | None = None
+    splice_sites: SpliceConfig | None = None
     reverse_complement: bool = False
 
     @field_validator("header_label")
@@ -90,6 +107,17 @@ class TaskDataConfig(Section):
         if groups != 1:
             raise ValueError(f"it has {groups} groups; put the label, and nothing else, into ( )")
         return pattern
+
+    @model_validator(mode="after")
+    def _sections_fit(self) -> "TaskDataConfig":
+        for name in ("species", "splice_sites"):
+            if (getattr(self, name) is not None) != (self.format == name):
+                raise ValueError(f"format={self.format} and the section {name}: each needs the other")
+        if self.format in ("coordinates", "splice_sites") and not isinstance(self.fasta, str):
+            raise ValueError(f"format={self.format} names no bases; name the genome in fasta")
+        if self.format == "splice_sites" and self.window is None:
+            raise ValueError("format=splice_sites needs the bases of a window, such as window: 600")
+        return self
 
 
 class SplitConfig(Section):

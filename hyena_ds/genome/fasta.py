@@ -18,6 +18,7 @@ from hyena_ds.genome.scan import BLOCK_BYTES, FastaScan, scan_blocks
 
 GZIP_MAGIC = b"\x1f\x8b"
 COMPRESSED_SUFFIXES = (".gz", ".bgz")
+FASTA_SUFFIXES = (".fa", ".fasta", ".fna", ".ffn", ".fas")
 
 Say = Callable[[str], None]
 Advance = Callable[[int], None]
@@ -45,7 +46,7 @@ def bare_name(path: Path) -> str:
     name = path.name
     for suffix in COMPRESSED_SUFFIXES:
         name = name.removesuffix(suffix)
-    for suffix in (".fa", ".fasta", ".fna", ".ffn", ".fas"):
+    for suffix in FASTA_SUFFIXES:
         name = name.removesuffix(suffix)
     return name
 

@@ -81,7 +81,16 @@ def test_a_run_leaves_results_plots_and_predictions(uninterrupted: Path) -> None
     found = results(uninterrupted)
     assert found["classes"] == ["0", "1"]
     assert found["examples"] == {"train": 77, "valid": 19, "test": 24}
-    assert set(found["scores"]["test"]) == {"accuracy", "precision", "recall", "f1", "mcc", "auroc", "auprc"}
+    assert set(found["scores"]["test"]) == {
+        "accuracy",
+        "precision",
+        "recall",
+        "f1",
+        "f1_macro",
+        "mcc",
+        "auroc",
+        "auprc",
+    }
     for values in found["scores"]["test"].values():
         assert values["low"] <= values["value"] <= values["high"]
     lengths = [line["length"] for line in read_metrics(uninterrupted) if "loss" in line]

@@ -1,0 +1,37 @@
+"""All published tasks, by name, and their files from the web."""
+
+from pathlib import Path
+
+from hyena_ds.downstream.labelled_fasta import read_labelled_fasta
+from hyena_ds.downstream.task import TaskDataConfig
+from hyena_ds.downstream.tasks import genomic_benchmarks, nucleotide_transformer
+from hyena_ds.downstream.tasks.entry import PublishedTask, count_examples
+from hyena_ds.errors import InputError
+from hyena_ds.genome.fasta import Say
+from hyena_ds.genome.fetch import fetch
+from hyena_ds.genome.names import near_names
+
+PUBLISHED = {entry.name: entry for entry in (*genomic_benchmarks.ENTRIES, *nucleotide_transformer.ENTRIES)}
+
+
+def find_published(name: str) -> PublishedTask:
+    """The task of that name, such as `genomic_benchmarks/human_ocr_ensembl`; raises InputError with near names."""
+    if name not in PUBLISHED:
+        raise InputError(f"no published task {name!r}; near names are {near_names(name, PUBLISHED)}")
+    return PUBLISHED[name]
+
+
+def fetch_task(task: PublishedTask, data: Path, say: Say = print) -> Path:
+    """Fetch the files of a task below the directory `data` and count their examples; returns the task's directory.
+
+    Raises what `fetch` and `PublishedTask.check` raise.
+    """
+    for source in task.sources:
+        fetch(source, data, say)
+    directory = data / task.name
+    if task.name.startswith(genomic_benchmarks.FAMILY):
+        task.check(genomic_benchmarks.count_tables(directory))
+    else:
+        form = TaskDataConfig(train=str(directory), format="fasta", header_label=nucleotide_transformer.HEADER_LABEL)
+        task.check(count_examples(read_labelled_fasta(directory, form)))
+    return directory

@@ -1,0 +1,170 @@
+"""Files from the web: resumed where they broke off, and there only when their SHA-256 is right."""
+
+import hashlib
+import http.client
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hyena_ds.errors import InputError, StoppedError
+from hyena_ds.genome.fasta import Say
+
+CHECKSUMS_NAME = "SHA256SUMS"
+PARTIAL_SUFFIX, VALIDATOR_SUFFIX = ".partial", ".partial.validator"
+CHUNK_BYTES = 2**20
+TIMEOUT_SECONDS = 60
+SCHEMES = ("https://", "http://")
+PARTIAL_CONTENT, RANGE_REFUSED = 206, 416
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file on the web, its published SHA-256 where there is one, and where it belongs below the data directory."""
+
+    url: str
+    path: str
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class _Partial:
+    """The beginning of a file, and the validator (RFC 9110, 8.8) of the version that it is of."""
+
+    bytes: Path
+    validator: Path
+
+    @classmethod
+    def of(cls, target: Path) -> "_Partial":
+        return cls(*(target.with_name(target.name + suffix) for suffix in (PARTIAL_SUFFIX, VALIDATOR_SUFFIX)))
+
+    @property
+    def size(self) -> int:
+        """Bytes that can be gone on from: none where nothing tells which version of the file they are of."""
+        return self.bytes.stat().st_size if self.bytes.is_file() and self.validator.is_file() else 0
+
+    def remove(self) -> None:
+        self.bytes.unlink(missing_ok=True)
+        self.validator.unlink(missing_ok=True)
+
+
+def fetch(source: Source, data: Path, say: Say = print) -> Path:
+    """The file of `source` below the directory `data`: the one already there where its checksum holds, else fetched.
+
+    A file without a published checksum is taken as it first came; its own is kept in SHA256SUMS beside it, in the form
+    of `sha256sum`, and holds from then on.
+
+    Raises InputError where the file cannot be had or its bytes are wrong, StoppedError where the connection broke off
+    and the same call goes on from there.
+    """
+    if not source.url.startswith(SCHEMES):
+        raise InputError(f"{source.url} is neither https nor http; give another address")
+    target = data / source.path
+    if not target.is_file():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = _Partial.of(target)
+        while not _receive(source.url, partial, say):
+            pass
+        _check(partial.bytes, source, _expected(target, source), partial)
+        partial.bytes.replace(target)
+        partial.remove()
+    digest = _check(target, source, _expected(target, source))
+    if _expected(target, source) is None:
+        with target.with_name(CHECKSUMS_NAME).open("a", encoding="utf-8") as file:
+            file.write(f"{digest}  {target.name}\n")
+        say(f"{target}: no checksum is published; SHA-256 {digest} is kept in {CHECKSUMS_NAME}")
+    return target
+
+
+def sha256_of(path: Path) -> str:
+    """Of the file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _expected(target: Path, source: Source) -> str | None:
+    """The published SHA-256, or that of the first time."""
+    kept = target.with_name(CHECKSUMS_NAME)
+    if source.sha256 is not None or not kept.is_file():
+        return source.sha256
+    rows = (line.split("  ", 1) for line in kept.read_text(encoding="utf-8").splitlines())
+    return {name: digest for digest, name in rows}.get(target.name)
+
+
+def _check(path: Path, source: Source, expected: str | None, partial: _Partial | None = None) -> str:
+    """The SHA-256 of a file; raises InputError, and removes what was just fetched, where another is expected."""
+    digest = sha256_of(path)
+    if expected in (None, digest):
+        return digest
+    if partial is not None:
+        partial.remove()
+        raise InputError(
+            f"{source.url} has SHA-256 {digest}, not {expected}: wrong bytes, which were removed; try again"
+        )
+    raise InputError(f"{path} has SHA-256 {digest}, not {expected}; delete it to fetch it again")
+
+
+def _receive(url: str, partial: _Partial, say: Say) -> bool:
+    """Append what the server sends to the partial file; False where what was there had to go and it starts anew."""
+    start = partial.size
+    with _opened(url, partial, start) as answer:
+        if answer is None:
+            partial.remove()
+            return False
+        before = start if answer.status == PARTIAL_CONTENT else 0
+        total = int(answer.headers.get("Content-Length", -1))
+        if before:
+            say(f"{url}: goes on at byte {before:,}")
+        else:
+            partial.remove()
+            validator = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
+            if validator and not validator.startswith("W/"):
+                partial.validator.write_text(validator, encoding="utf-8")
+        received = _append(answer, partial.bytes)
+    if total >= 0 and received < total:
+        raise StoppedError(
+            f"{url} broke off after {before + received:,} of {before + total:,} bytes; the same command goes on"
+        )
+    return True
+
+
+def _append(answer: http.client.HTTPResponse, path: Path) -> int:
+    """Write the body behind what `path` holds; the bytes that came before it ended or broke off."""
+    received = 0
+    with path.open("ab") as file:
+        try:
+            while chunk := answer.read(CHUNK_BYTES):
+                file.write(chunk)
+                received += len(chunk)
+        except (http.client.HTTPException, ConnectionError, TimeoutError):
+            if answer.headers.get("Content-Length") is None:
+                raise StoppedError(f"{path} broke off; the same command fetches it again") from None
+        file.flush()
+        os.fsync(file.fileno())
+    return received
+
+
+@contextmanager
+def _opened(url: str, partial: _Partial, start: int) -> Iterator[http.client.HTTPResponse | None]:
+    """The server's answer from byte `start` on; None where it has no such byte."""
+    headers = {"User-Agent": "hyena_ds"}
+    if start:
+        headers |= {"Range": f"bytes={start}-", "If-Range": partial.validator.read_text(encoding="utf-8")}
+    try:
+        answer = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT_SECONDS)  # noqa: S310 - `fetch` checks the scheme
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code != RANGE_REFUSED or not start:
+            raise InputError(f"{url}: the server says {error.code} {error.reason}; is the address right?") from None
+        yield None
+        return
+    except (urllib.error.URLError, ConnectionError, TimeoutError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        raise InputError(
+            f"{url} cannot be reached ({reason}); go online, or name files already here by --data"
+        ) from None
+    with answer:
+        yield answer

@@ -1,0 +1,57 @@
+"""Fetch published data: `python launch/fetch.py genomic_benchmarks/human_ocr_ensembl [--data data]`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from hyena_ds.downstream.tasks.catalogue import PUBLISHED, fetch_task, find_published
+from hyena_ds.downstream.tasks.genomic_benchmarks import FAMILY as TABLES
+from hyena_ds.errors import run_command
+from hyena_ds.genome.fetch import Source, fetch
+
+# The genome and the intervals that the published models were trained on.
+BASENJI = "https://storage.googleapis.com/basenji_barnyard2"
+HG38 = (
+    Source(f"{BASENJI}/hg38.ml.fa.gz", "hg38/hg38.ml.fa.gz"),
+    Source(f"{BASENJI}/sequences_human.bed", "hg38/human-sequences.bed"),
+)
+EXAMPLES = """\
+examples:
+  python launch/fetch.py --list                                          the names of all tasks
+  python launch/fetch.py nucleotide_transformer/H3 nucleotide_transformer/H4
+  python launch/fetch.py hg38                                            the published genome and its intervals
+  python launch/fetch.py nucleotide_transformer/H3 --data /mnt/data      files already there are checked and taken
+
+A download that broke off goes on where it stood. A file without a published checksum is kept with its own in
+SHA256SUMS beside it. The examples of a task are counted where their number is published.
+exit codes: 0 done, 2 your input, wrong bytes, or no connection, 75 broke off: the same command goes on.
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="hg38, or a task such as nucleotide_transformer/H3")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="where the files are, or go (default data)")
+    parser.add_argument("--list", action="store_true", help="print the names of all tasks")
+    arguments = parser.parse_args()
+    if arguments.list:
+        print("\n".join(["hg38", *PUBLISHED]))
+    elif not arguments.names:
+        parser.error("name what to fetch, or ask for --list")
+    for name in arguments.names:
+        if name == "hg38":
+            genome, intervals = (fetch(source, arguments.data) for source in HG38)
+            shards = f"--fasta human={genome} --bed {intervals} --output {arguments.data / 'hg38-shards'} --length 1024"
+            print(f"done: python -m preprocessing.shard {shards}")
+        else:
+            directory = fetch_task(find_published(name), arguments.data)
+            form = " data.format=intervals data.fasta=GENOME" if name.startswith(TABLES) else ""
+            print(f"done: python launch/finetune.py --config configs/finetune/{name}.yaml data.train={directory}{form}")
+
+
+if __name__ == "__main__":
+    run_command(main)
