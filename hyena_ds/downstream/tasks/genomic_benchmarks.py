@@ -101,7 +101,11 @@ def _read_table(table: Path, genome: Fasta, reader: FastaReader) -> Iterator[Exa
         name = aliases.get(region, aliases.get(canonical(region)))
         if name is None:
             raise InputError(f"{place}: no sequence {region!r} in {genome.path}; is it another assembly?")
-        interval = Interval(name, start, min(end, lengths[name]))
+        try:
+            interval = Interval(name, start, end)
+            interval.check_within(lengths[name])
+        except InputError as error:
+            raise InputError(f"{place}: {error}; is {genome.path} another assembly?") from None
         tokens = read_bases(reader.bases(interval).decode("ascii"), place)
         tokens = reverse_complement(tokens) if strand == "-" else tokens
         yield Example(tokens, (_class_of(table),), place, interval, table.parent.name)

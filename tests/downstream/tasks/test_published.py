@@ -119,7 +119,7 @@ def write_tables(directory: Path) -> Path:
     """Format-true interval tables on yeast chromosome I and on two transcripts."""
     rows = {
         "train/coding": ["0,ENST0001,2,6,+", "1,ENST0002.1,0,4,-"],
-        "test/coding": ["2,ENST0001.3,0,40,+"],
+        "test/coding": ["2,ENST0001.3,0,10,+"],
         "train/genome": ["0,chrI,100,140,+", "1,I,100,140,-"],
         "test/genome": ["2,chrI,230000,230208,+"],
     }
@@ -146,7 +146,7 @@ def test_interval_tables_are_cut_from_the_genome_of_their_class(tmp_path: Path) 
         [
             ("train", "coding", "CCGG"),
             ("train", "coding", "GTTT"),
-            ("test", "coding", "AACCGGTTAA"),  # an end beyond a transcript is its end, as in the package
+            ("test", "coding", "AACCGGTTAA"),
             ("train", "genome", plus),
             ("train", "genome", minus),
             ("test", "genome", last),
@@ -155,6 +155,9 @@ def test_interval_tables_are_cut_from_the_genome_of_their_class(tmp_path: Path) 
     lacking = data.model_copy(update={"fasta": {"coding": fasta["coding"]}})
     with pytest.raises(InputError, match="intervals of genome and no bases"):
         read_examples(TaskConfig(name="coding", kind="binary"), lacking, tmp_path / "cache", lambda line: None)
+    (tmp_path / "cdna.fa").write_text(">ENST0001.3 cdna\nAACCGGTT\n>ENST0002.1 cdna\nAAACGT\n")
+    with pytest.raises(InputError, match=r"coding\.csv\.gz line 2: ENST0001\.3:0-10 ends beyond .* another assembly"):
+        read_examples(TaskConfig(name="coding", kind="binary"), data, tmp_path / "cache", lambda line: None)
 
 
 def test_nucleotide_transformer_files_hold_the_label_last(tmp_path: Path) -> None:

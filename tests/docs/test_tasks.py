@@ -1,0 +1,33 @@
+"""Every command and link on the pages of the published tasks is one that this project takes."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from hyena_ds.config.load import load_config
+from hyena_ds.downstream.config import FineTuneConfig
+from hyena_ds.downstream.tasks.catalogue import find_published
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted((ROOT / "docs" / "tasks").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_commands_of_a_page_run(page: Path) -> None:
+    blocks = re.findall(r"```\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    commands = [shlex.split(line) for block in blocks for line in block.splitlines() if "launch/" in line]
+    assert commands
+    for _, script, *words in commands:
+        if script == "launch/finetune.py":
+            assert words[0] == "--config"
+            load_config(ROOT / words[1], FineTuneConfig, words[2:])
+        else:
+            assert script == "launch/fetch.py"
+            assert words == ["hg38"] or [find_published(name).name for name in words] == words
+
+
+def test_every_page_is_linked() -> None:
+    text = (ROOT / "docs" / "fine-tuning.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"\]\(tasks/([\w-]+)\.md\)", text)) == {page.stem for page in PAGES}
