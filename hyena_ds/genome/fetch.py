@@ -3,6 +3,7 @@
 import hashlib
 import http.client
 import os
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -63,16 +64,22 @@ def fetch(source: Source, data: Path, say: Say = print) -> Path:
     if not source.url.startswith(SCHEMES):
         raise InputError(f"{source.url} is neither https nor http; give another address")
     target = data / source.path
-    if not target.is_file():
+    partial, expected = _Partial.of(target), _expected(target, source)
+    fresh = not target.is_file()
+    if fresh:
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = _Partial.of(target)
-        while not _receive(source.url, partial, say):
-            pass
-        _check(partial.bytes, source, _expected(target, source), partial)
+        _download(source.url, partial, say)
+    digest = sha256_of(partial.bytes if fresh else target)
+    if expected not in (None, digest):
+        origin = "as published" if source.sha256 else f"as kept in {target.with_name(CHECKSUMS_NAME)}"
+        if fresh:
+            partial.remove()
+            raise InputError(f"{source.url} has SHA-256 {digest}, not {expected} {origin}: its bytes were removed")
+        raise InputError(f"{target} has SHA-256 {digest}, not {expected} {origin}; delete it to fetch it again")
+    if fresh:
         partial.bytes.replace(target)
         partial.remove()
-    digest = _check(target, source, _expected(target, source))
-    if _expected(target, source) is None:
+    if expected is None:
         with target.with_name(CHECKSUMS_NAME).open("a", encoding="utf-8") as file:
             file.write(f"{digest}  {target.name}\n")
         say(f"{target}: no checksum is published; SHA-256 {digest} is kept in {CHECKSUMS_NAME}")
@@ -94,41 +101,32 @@ def _expected(target: Path, source: Source) -> str | None:
     return {name: digest for digest, name in rows}.get(target.name)
 
 
-def _check(path: Path, source: Source, expected: str | None, partial: _Partial | None = None) -> str:
-    """The SHA-256 of a file; raises InputError, and removes what was just fetched, where another is expected."""
-    digest = sha256_of(path)
-    if expected in (None, digest):
-        return digest
-    if partial is not None:
-        partial.remove()
-        raise InputError(
-            f"{source.url} has SHA-256 {digest}, not {expected}: wrong bytes, which were removed; try again"
-        )
-    raise InputError(f"{path} has SHA-256 {digest}, not {expected}; delete it to fetch it again")
-
-
-def _receive(url: str, partial: _Partial, say: Say) -> bool:
-    """Append what the server sends to the partial file; False where what was there had to go and it starts anew."""
+def _download(url: str, partial: _Partial, say: Say) -> None:
+    """Complete the partial file, from its beginning where the server cannot go on."""
     start = partial.size
     with _opened(url, partial, start) as answer:
-        if answer is None:
-            partial.remove()
-            return False
-        before = start if answer.status == PARTIAL_CONTENT else 0
-        total = int(answer.headers.get("Content-Length", -1))
-        if before:
-            say(f"{url}: goes on at byte {before:,}")
-        else:
-            partial.remove()
-            validator = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
-            if validator and not validator.startswith("W/"):
-                partial.validator.write_text(validator, encoding="utf-8")
-        received = _append(answer, partial.bytes)
-    if total >= 0 and received < total:
+        if answer is not None:
+            _receive(url, answer, partial, start if answer.status == PARTIAL_CONTENT else 0, say)
+            return
+    partial.remove()
+    _download(url, partial, say)
+
+
+def _receive(url: str, answer: http.client.HTTPResponse, partial: _Partial, before: int, say: Say) -> None:
+    """Write the server's answer behind the first `before` bytes of the partial file."""
+    if before:
+        say(f"{url}: goes on at byte {before:,}")
+    else:
+        partial.remove()
+        validator = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
+        if validator and not validator.startswith("W/"):
+            partial.validator.write_text(validator, encoding="utf-8")
+    total = int(answer.headers.get("Content-Length", -1))
+    received = _append(answer, partial.bytes)
+    if 0 <= received < total:
         raise StoppedError(
             f"{url} broke off after {before + received:,} of {before + total:,} bytes; the same command goes on"
         )
-    return True
 
 
 def _append(answer: http.client.HTTPResponse, path: Path) -> int:
@@ -139,7 +137,7 @@ def _append(answer: http.client.HTTPResponse, path: Path) -> int:
             while chunk := answer.read(CHUNK_BYTES):
                 file.write(chunk)
                 received += len(chunk)
-        except (http.client.HTTPException, ConnectionError, TimeoutError):
+        except (http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError):
             if answer.headers.get("Content-Length") is None:
                 raise StoppedError(f"{path} broke off; the same command fetches it again") from None
         file.flush()
@@ -158,7 +156,9 @@ def _opened(url: str, partial: _Partial, start: int) -> Iterator[http.client.HTT
     except urllib.error.HTTPError as error:
         error.close()
         if error.code != RANGE_REFUSED or not start:
-            raise InputError(f"{url}: the server says {error.code} {error.reason}; is the address right?") from None
+            raise InputError(
+                f"{url}: the server says {error.code} {error.reason}; check the address or try later"
+            ) from None
         yield None
         return
     except (urllib.error.URLError, ConnectionError, TimeoutError, http.client.HTTPException) as error:

@@ -1,6 +1,8 @@
 """Chromatin profile (Zhou and Troyanskaya 2015): coordinates with 919 labels, their bases in a genome."""
 
-from collections.abc import Iterator
+import functools
+import gzip
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from hyena_ds.downstream.example import Example
 from hyena_ds.downstream.genome_bases import GenomeBases
 from hyena_ds.downstream.labels import SEPARATORS
 from hyena_ds.errors import InputError
-from hyena_ds.genome.fasta import FastaReader, Say, open_fasta
+from hyena_ds.genome.fasta import FastaReader, Say, is_gzip, open_fasta
 from hyena_ds.genome.interval import Interval
 from hyena_ds.genome.names import resolve
 
@@ -25,12 +27,16 @@ WITHOUT_SEPARATORS = str.maketrans(dict.fromkeys(SEPARATORS, "_"))
 
 def label_names(table: Path) -> tuple[str, ...]:
     """The labels of a table in the order of their columns, without `y_`; separators of labels become `_`."""
-    with table.open(encoding="utf-8") as file:
-        columns = file.readline().rstrip("\r\n").split(",")
-    names = tuple(name.strip('"') for name in columns if name.strip('"').startswith(LABEL_PREFIX))
-    if not names:
+    return tuple(name.removeprefix(LABEL_PREFIX).translate(WITHOUT_SEPARATORS) for name in _label_columns(table))
+
+
+def _label_columns(table: Path) -> list[str]:
+    with (gzip.open if is_gzip(table) else open)(table, "rt", encoding="utf-8") as file:
+        columns = [name.strip('"') for name in file.readline().rstrip("\r\n").split(",")]
+    found = [name for name in columns if name.startswith(LABEL_PREFIX)]
+    if not found:
         raise InputError(f"{table} has no columns y_...; give {{train,val,test}}_hg38_coords_targets.csv")
-    return tuple(name.removeprefix(LABEL_PREFIX).translate(WITHOUT_SEPARATORS) for name in names)
+    return found
 
 
 def read_coordinates(table: Path, genome: Path, window: int | None, cache: Path, say: Say) -> Iterator[Example]:
@@ -38,26 +44,34 @@ def read_coordinates(table: Path, genome: Path, window: int | None, cache: Path,
 
     `window` resizes each interval about its centre. The bases stay in `genome` until they are read.
     """
-    names = np.array(label_names(table))
+    names, columns = np.array(label_names(table)), _label_columns(table)
     fasta = open_fasta(genome, cache, say)
     reader, lengths = FastaReader(fasta), {sequence.name: sequence.length for sequence in fasta.scan.sequences}
+    chromosome = functools.cache(lambda number: resolve(HUMAN_CHROMOSOMES[number], lengths))
     row = 0
-    for batch in _batches(table):
+    for batch in _batches(table, columns):
         places = zip(*(batch.column(name).to_pylist() for name in PLACE_COLUMNS), strict=True)
-        truths = np.stack([batch.column(name).to_numpy(zero_copy_only=False)
-                           for name in batch.schema.names if name.startswith(LABEL_PREFIX)], axis=1)  # fmt: skip
+        truths = np.stack([batch.column(name).to_numpy(zero_copy_only=False) for name in columns], axis=1)
         for (number, start, end), truth in zip(places, truths, strict=True):
             row += 1
             place = f"{table} row {row:,}"
-            interval = _interval(number, start, end, lengths, place)
+            if number not in range(len(HUMAN_CHROMOSOMES)):
+                raise InputError(f"{place}: Chr_No {number} is no human chromosome; 0 is chr1, 22 is chrX")
+            try:
+                interval = Interval(chromosome(number), start, end)
+                interval.check_within(lengths[interval.sequence])
+            except InputError as error:
+                raise InputError(f"{place}: {error}; is it the table of another assembly?") from None
             if window is not None:
                 interval = interval.resized(window, lengths[interval.sequence])
             yield Example(GenomeBases(reader, interval), (";".join(names[truth]),), place, interval)
 
 
-def _batches(table: Path) -> Iterator[pyarrow.RecordBatch]:
+def _batches(table: Path, columns: Sequence[str]) -> Iterator[pyarrow.RecordBatch]:
+    """The rows in blocks; an empty cell, and a label that is not 0 or 1, are errors."""
     options = csv.ConvertOptions(
-        column_types={name: pyarrow.int64() for name in PLACE_COLUMNS} | _boolean_columns(table),
+        column_types=dict.fromkeys(PLACE_COLUMNS, pyarrow.int64()) | dict.fromkeys(columns, pyarrow.bool_()),
+        null_values=[],
         true_values=TRUE_WORDS,
         false_values=FALSE_WORDS,
     )
@@ -68,20 +82,3 @@ def _batches(table: Path) -> Iterator[pyarrow.RecordBatch]:
             yield from batches
     except pyarrow.ArrowInvalid as error:
         raise InputError(f"{table} is no table of coordinates and labels ({error}); fetch it again") from None
-
-
-def _boolean_columns(table: Path) -> dict[str, pyarrow.DataType]:
-    with table.open(encoding="utf-8") as file:
-        columns = [name.strip('"') for name in file.readline().rstrip("\r\n").split(",")]
-    return {name: pyarrow.bool_() for name in columns if name.startswith(LABEL_PREFIX)}
-
-
-def _interval(number: int, start: int, end: int, lengths: dict[str, int], place: str) -> Interval:
-    if not 0 <= number < len(HUMAN_CHROMOSOMES):
-        raise InputError(f"{place}: Chr_No {number} is no human chromosome; 0 is chr1, 22 is chrX")
-    try:
-        interval = Interval(resolve(HUMAN_CHROMOSOMES[number], lengths), start, end)
-        interval.check_within(lengths[interval.sequence])
-    except InputError as error:
-        raise InputError(f"{place}: {error}; is it the table of another assembly?") from None
-    return interval

@@ -47,13 +47,22 @@ class SpeciesConfig(Section):
     seed: int = Field(default=2222, ge=0)
 
     @model_validator(mode="after")
-    def _weights_fit(self) -> "SpeciesConfig":
+    def _numbers_fit(self) -> "SpeciesConfig":
         weights = self.species_weights
         if weights is not None and (len(weights) != len(self.names) or min(weights) <= 0):
             raise ValueError(f"species_weights={list(weights)} must hold a number above 0 for each of {self.names}")
         if min(self.windows) < 1:
             raise ValueError(f"windows={list(self.windows)} must be at least 1 to train, validate and test")
         return self
+
+
+@dataclass(frozen=True)
+class Chromosome:
+    """A whole sequence, and the name that tells its split."""
+
+    name: str
+    reader: FastaReader
+    whole: Interval
 
 
 @dataclass(frozen=True)
@@ -73,10 +82,10 @@ def read_species(directory: Path, config: SpeciesConfig, cache: Path, say: Say) 
         yield from _draw(stretches, number, config)
 
 
-def _chromosomes(folder: Path, cache: Path, say: Say) -> list[tuple[str, FastaReader, Interval]]:
-    """Name, reader and whole extent of each chromosome: of a file's name where it holds one record, else the record's.
+def _chromosomes(folder: Path, cache: Path, say: Say) -> list[Chromosome]:
+    """All records of the folder's files, named by the file where it holds one alone.
 
-    Public genomes hold a chromosome a file, chr1.fna, under a record named by its accession.
+    Public genomes hold a chromosome a file, chr1.fna, in a record named by its accession.
     """
     files = [path for path in _sorted_files(folder) if Path(path.name.removesuffix(".gz")).suffix in FASTA_SUFFIXES]
     if not files:
@@ -87,7 +96,7 @@ def _chromosomes(folder: Path, cache: Path, say: Say) -> list[tuple[str, FastaRe
         reader, records = FastaReader(fasta), fasta.scan.sequences
         for record in records:
             name = bare_name(path) if len(records) == 1 else record.name
-            found.append((name, reader, Interval(record.name, 0, record.length)))
+            found.append(Chromosome(name, reader, Interval(record.name, 0, record.length)))
     return found
 
 
@@ -95,23 +104,24 @@ def _sorted_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
 
 
-def _stretches(
-    species: str, chromosomes: Sequence[tuple[str, FastaReader, Interval]], split: str, config: SpeciesConfig
-) -> list[Stretch]:
+def _stretches(species: str, chromosomes: Sequence[Chromosome], split: str, config: SpeciesConfig) -> list[Stretch]:
     by_position = len(chromosomes) == 1 or species in config.by_position
     kept = []
-    for name, reader, whole in chromosomes:
+    for chromosome in chromosomes:
+        whole = chromosome.whole
         if by_position:
             low, high = POSITION_ENDS[split]
-        elif _split_of(name, config) == split:
+        elif _split_of(chromosome.name, config) == split:
             tail = TAILS[split] if config.remove_tail_ends else 0.0
             low, high = tail, 1 - tail
         else:
             continue
         interval = Interval(whole.sequence, round(low * whole.length), round(high * whole.length))
-        kept.append(Stretch(reader, interval, interval.length if config.chromosome_weights == "bases" else 1.0))
+        kept.append(
+            Stretch(chromosome.reader, interval, interval.length if config.chromosome_weights == "bases" else 1.0)
+        )
     if not kept:
-        names = ", ".join(name for name, _, _ in chromosomes[:8])
+        names = ", ".join(chromosome.name for chromosome in chromosomes[:8])
         raise InputError(
             f"{species} has no {split} chromosome among {names}; change data.species.{split}_chromosomes, or add it to "
             "data.species.by_position"

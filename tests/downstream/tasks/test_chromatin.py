@@ -1,5 +1,6 @@
 """The chromatin profile: rows of coordinates and labels, X and Y among the chromosomes, medians by group."""
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,15 @@ def test_rows_are_read_with_their_labels_in_published_order(tmp_path: Path) -> N
     assert targets.tolist() == [[1, 0, 0, 0], [0, 1, 0, 1], [0, 0, 0, 0], [1, 0, 1, 0]]
 
 
+def test_a_gzip_table_is_read_alike(tmp_path: Path) -> None:
+    data = write(tmp_path, ROWS)
+    plain = [(one.place.split(" ")[-1], one.label, one.interval) for one in read(data, tmp_path)]
+    packed = Path(f"{data.train}.gz")
+    packed.write_bytes(gzip.compress(Path(data.train).read_bytes()))
+    found = read(data.model_copy(update={"train": str(packed)}), tmp_path)
+    assert [(one.place.split(" ")[-1], one.label, one.interval) for one in found] == plain
+
+
 def test_a_window_keeps_its_centre(tmp_path: Path) -> None:
     data = write(tmp_path, ROWS).model_copy(update={"window": 2000})
     found = read(data, tmp_path)
@@ -74,6 +84,7 @@ def test_a_window_keeps_its_centre(tmp_path: Path) -> None:
         ("24,0,1000,0,0,0,0", "Chr_No 24 is no human chromosome"),
         ("0,2500,3500,0,0,0,0", "ends beyond chr1.*another assembly"),
         ("5,0,1000,0,0,0,0", "no sequence '6'.*another assembly"),
+        ("0,0,,0,0,0,0", "is no table of coordinates and labels"),
         ("0,0,1000,0,2,0,0", "is no table of coordinates and labels"),
     ],
 )
