@@ -14,8 +14,8 @@ from hyena_ds.genome.fetch import Source, fetch
 # The genome and the intervals that the published models were trained on.
 BASENJI = "https://storage.googleapis.com/basenji_barnyard2"
 HG38 = (
-    Source(f"{BASENJI}/hg38.ml.fa.gz", "hg38/hg38.ml.fa.gz"),
-    Source(f"{BASENJI}/sequences_human.bed", "hg38/human-sequences.bed"),
+    Source(f"{BASENJI}/hg38.ml.fa.gz", "genomes/hg38.ml.fa.gz"),
+    Source(f"{BASENJI}/sequences_human.bed", "genomes/human-sequences.bed"),
 )
 EXAMPLES = """\
 examples:
@@ -45,7 +45,7 @@ def main() -> None:
     for name in arguments.names:
         if name == "hg38":
             genome, intervals = (fetch(source, arguments.data) for source in HG38)
-            shards = f"--fasta human={genome} --bed {intervals} --output {arguments.data / 'hg38-shards'} --length 1024"
+            shards = f"--fasta human={genome} --bed {intervals} --output {arguments.data / 'hg38'} --length 1024"
             print(f"done: python -m preprocessing.shard {shards}")
         else:
             directory = fetch_task(find_published(name), arguments.data)

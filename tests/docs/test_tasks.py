@@ -23,6 +23,8 @@ def test_the_commands_of_a_page_run(page: Path) -> None:
         if script == "launch/finetune.py":
             assert words[0] == "--config"
             load_config(ROOT / words[1], FineTuneConfig, words[2:])
+        elif script == "launch/probe_table.py":
+            assert words[::2] == ["--model", "--output"]
         else:
             assert script == "launch/fetch.py"
             assert words == ["hg38"] or [find_published(name).name for name in words] == words
