@@ -43,6 +43,8 @@ def test_two_classes_are_scored_for_the_second() -> None:
     found = score(Predictions("binary", list(targets), list(outputs)))
     assert found["precision"] == 0.5
     assert found["recall"] == 1.0
+    assert found["f1"] == pytest.approx(2 / 3)
+    assert found["f1_macro"] == pytest.approx((2 / 3 + 4 / 5) / 2)
     assert found["auroc"] == 1.0
 
 
