@@ -38,7 +38,8 @@ class _Split(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, whole: Tensor, room: GradientRoom, sizes: list[int]) -> tuple[Tensor, ...]:
         ctx.room, ctx.sizes = room, sizes
-        return whole.split(sizes, dim=-1)
+        parts: tuple[Tensor, ...] = whole.split(sizes, dim=-1)
+        return parts
 
     @staticmethod
     @once_differentiable
