@@ -150,9 +150,12 @@ class HyenaFilter(nn.Module):
         return fused_kernels("implicit_filter", z) if served and z.dtype == torch.float32 else None
 
     def _fused_arguments(self, z: Tensor, t: Tensor, rows: slice) -> tuple[Any, ...]:
-        (first, *inner), biases = zip(*self._sine_layers(), strict=True)
+        layers: list[Any] = list(self.implicit_filter)[:-1:2]
+        first, *inner = [linear.weight for linear in layers]
+        biases = torch.stack([linear.bias for linear in layers])
+        sine: Any = self.implicit_filter[1]
         deltas = self.modulation.deltas[0, 0, rows]
-        weights = first, torch.stack(inner), torch.stack(biases), self._last_weight()[rows]
+        weights = first, torch.stack(inner), biases, sine.freq[0], self._last_weight()[rows]
         return z[0], t[0, :, 0], deltas, self.modulation.shift, *weights
 
 
