@@ -18,7 +18,8 @@ from safetensors.torch import load_file
 import launch.finetune
 import launch.predict
 from hyena_ds.api import HyenaDNA
-from hyena_ds.errors import InputError
+from hyena_ds.downstream.dataset import ExampleBatch, ExampleSet
+from hyena_ds.errors import InputError, StoppedError
 from hyena_ds.training.metrics import read_metrics
 from tests.downstream.conftest import PROMOTERS, launched
 from tests.engine.ranks import ROOT
@@ -87,6 +88,8 @@ def test_a_table_in_memory_trains_as_its_file_does(
     opened = model.fine_tune(frame, tmp_path / "run", epochs=1, settings=SETTINGS)
     assert opened.results == again.results
     assert (tmp_path / "run" / "results.json").stat().st_mtime_ns == finished
+    with pytest.raises(InputError, match="holds other examples than these"):
+        model.fine_tune(frame[1:], tmp_path / "run", epochs=1, settings=SETTINGS)
 
 
 def test_every_form_of_input_gives_the_same(trained: HyenaDNA, sequences: list[str], tmp_path: Path) -> None:
@@ -189,6 +192,26 @@ def test_a_program_goes_on_as_it_was(model: HyenaDNA, trained: HyenaDNA, run: Pa
     assert dict(os.environ) == variables
     assert signal.getsignal(signal.SIGTERM) is handler
     assert not torch.distributed.is_initialized()
+
+
+def test_a_stopped_call_is_saved_and_goes_on(
+    model: HyenaDNA, trained: HyenaDNA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch, made = ExampleSet.batch, []
+
+    def stopped_in_the_third_step(*words: Any) -> ExampleBatch:
+        made.append(words)
+        if len(made) == 3:
+            signal.raise_signal(signal.SIGTERM)
+        return batch(*words)
+
+    monkeypatch.setattr(ExampleSet, "batch", stopped_in_the_third_step)
+    with pytest.raises(StoppedError, match="the same call goes on"):
+        model.fine_tune(PROMOTERS, tmp_path / "run", epochs=1, settings=SETTINGS)
+    again = model.fine_tune(PROMOTERS, tmp_path / "run", epochs=1, settings=SETTINGS)
+    assert again.results is not None
+    assert trained.results is not None
+    assert again.results["scores"] == trained.results["scores"]
 
 
 def test_what_fine_tune_refuses(model: HyenaDNA, tmp_path: Path) -> None:
