@@ -127,7 +127,7 @@ def test_several_label_columns_give_their_names(label: str | tuple[str, ...], tm
     names = ("y_a", "y_b") if label == "y_*" else ("y_b", "y_a")
     assert find_classes(task, found) == names
     assert LabelEncoder(task, names).encode(found)[0].tolist() == [float(name == "y_a") for name in names]
-    with pytest.raises(InputError, match=r"data.label names 2 columns \(y_., y_.\), of which task.kind=binary takes one"):
+    with pytest.raises(InputError, match=r"names 2 columns \(y_., y_.\), of which task.kind=binary takes one"):
         find_classes(TASK, found)
 
 
