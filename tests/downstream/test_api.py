@@ -20,12 +20,18 @@ import launch.predict
 from hyena_ds.api import HyenaDNA
 from hyena_ds.downstream.dataset import ExampleBatch, ExampleSet
 from hyena_ds.errors import InputError, StoppedError
+from hyena_ds.inference.frozen import Precision
 from hyena_ds.training.metrics import read_metrics
 from tests.downstream.conftest import PROMOTERS, launched
 from tests.engine.ranks import ROOT
 
 GOLDEN = ROOT / "tests" / "data" / "golden" / "d64_n2_l258" / "longsafari_hf"
-SETTINGS = {"split.test": 0.2, "scoring.bootstrap": 0, "logging.tensorboard": False}
+SETTINGS = {
+    "split.test": 0.2,
+    "scoring.bootstrap": 0,
+    "logging.tensorboard": False,
+    "engine.precision": "fp32",
+}
 COMPLEMENT = str.maketrans("ACGT", "TGCA")
 
 
@@ -251,6 +257,16 @@ def test_a_model_without_a_head_predicts_nothing(model: HyenaDNA) -> None:
 def test_the_longest_sequence_and_its_end_fit(trained: HyenaDNA) -> None:
     both = probabilities(trained, ["A" * 257, "C" * 250])
     np.testing.assert_allclose(both[0], probabilities(trained, "A" * 257)[0], rtol=1e-5)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_gpu_predicts_what_the_cpu_does(
+    trained: HyenaDNA, run: Path, sequences: list[str], precision: Precision
+) -> None:
+    on_gpu = HyenaDNA.from_pretrained(run, device="cuda", precision=precision)
+    tolerance = 1e-4 if precision == "fp32" else 3e-2
+    np.testing.assert_allclose(probabilities(on_gpu, sequences), probabilities(trained, sequences), atol=tolerance)
 
 
 def test_the_command_prints_a_table(trained: HyenaDNA, run: Path) -> None:
