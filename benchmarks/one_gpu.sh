@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 output=$1 commit=$2 fasta=$3
 shift 3
 place=${TMPDIR:-/tmp}/hyena_ds_one_gpu # shards, and the long run between its two calls
-experiments=(convolution implicit_filter training_step profile memory traces chr20 chr20_long chr20_long)
+experiments=(convolution implicit_filter training_step profile memory beyond traces chr20 chr20_long chr20_long)
 
 on() { # SECONDS SCRIPT WORDS...
     local seconds=$1 script=$2
@@ -34,14 +34,19 @@ profile() { # what docs/performance.md is written from
 
 memory() { # every checkpointing policy up to its longest sequence: what launch/plan.py is calibrated on and tested against
     local none=engine.activation_checkpointing=none
-    long_context block --lengths 131072 262144 1048576 2097152 4194304
-    long_context offload engine.offload=true --lengths 1048576 4194304 8388608
+    long_context block --lengths 131072 262144 1048576
+    long_context offload engine.offload=true --lengths 1048576
     long_context none $none --lengths 65536 131072 262144
     long_context mixer engine.activation_checkpointing=mixer --lengths 131072 262144
     long_context mlp engine.activation_checkpointing=mlp --lengths 131072 262144
     long_context fp32 engine.precision=fp32 --lengths 1048576
     long_context short --lengths 1024 32768 --batch 64
     long_context short_none $none --lengths 1024 --batch 256
+}
+
+beyond() { # lengths for which the convolution is torch's
+    long_context block_beyond --lengths 2097152 4194304
+    long_context offload_beyond engine.offload=true --lengths 4194304 8388608
 }
 
 long_context() { # NAME WORDS...

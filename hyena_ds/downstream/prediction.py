@@ -17,7 +17,7 @@ from hyena_ds.genome.alphabet import PAD, SEP, UNK
 from hyena_ds.hub.task_head import PREFIX, TaskHead, TaskKind
 from hyena_ds.inference.batches import Batch
 from hyena_ds.inference.frozen import FrozenModel
-from hyena_ds.inference.measurements import owned_rows
+from hyena_ds.inference.measurements import Pending, owned_rows
 from hyena_ds.inference.sequences import NamedSequence
 from hyena_ds.model.decoder import DecoderHead, counted_positions, pooled, position_weights
 
@@ -84,17 +84,19 @@ class Prediction:
             digest.update(self.head.tensors[name].float().cpu().numpy().tobytes())
         return {"measure": "prediction", "strands": self.strands, "head": digest.hexdigest()}
 
-    def measure(self, batch: Batch) -> list[Any]:
+    def measure(self, batch: Batch) -> Pending:
         """Outputs [C] of each piece, or [L, C]."""
-        tokens = _with_end(batch, self.model.config.l_max).to(self.model.device)
+        tokens = self.model.moved(_with_end(batch, self.model.config.l_max))
         real = tokens != PAD
         hidden = self.model.hidden(tokens, real)
         with self.model.evaluation():
             if self.kind == "position":
-                return owned_rows(self.scorer(hidden).cpu().numpy(), batch)
+                outputs = self.scorer(hidden)
+                return lambda: owned_rows(outputs.cpu().numpy(), batch)
             counted = counted_positions(tokens, real & (tokens != UNK), self.head.decoder.special_tokens)
             weights = position_weights(counted, self.head.decoder.mode)
-            return list(self.scorer(pooled(hidden, weights)).cpu().numpy())
+            outputs = self.scorer(pooled(hidden, weights))
+            return lambda: list(outputs.cpu().numpy())
 
     def combine(self, sequence: NamedSequence, strands: Sequence[Sequence[Any]]) -> dict[str, Any]:
         outputs = [pieces[0].astype(np.float64) for pieces in strands]

@@ -55,18 +55,18 @@ class FrozenModel:
         """Hidden states [B, L, D] after the final norm, of token ids [B, L]; `real` [B, L] is False at
         the padding of one side."""
         with self.evaluation():
-            hidden: Tensor = self.model.backbone(tokens.to(self.device).long(), self._mask(real))
+            hidden: Tensor = self.model.backbone(self.moved(tokens).long(), self._mask(real))
         return hidden.float()
 
     def logits(self, tokens: Tensor, real: Tensor | None = None) -> Tensor:
         """Logits [B, L, 16] of the token after each position, fp32."""
         with self.evaluation():
-            logits: Tensor = self.model(tokens.to(self.device).long(), self._mask(real))
+            logits: Tensor = self.model(self.moved(tokens).long(), self._mask(real))
         return logits.float()
 
     def nats(self, tokens: Tensor, real: Tensor | None = None) -> Tensor:
         """How surprising each token but the first is, given those before it: -log p in nats, fp32 [B, L - 1]."""
-        tokens = tokens.to(self.device).long()
+        tokens = self.moved(tokens).long()
         mask = self._mask(real)
         with self.evaluation():
             nats: Tensor = self.model(tokens[:, :-1], None if mask is None else mask[:, :-1], targets=tokens[:, 1:])
@@ -76,7 +76,13 @@ class FrozenModel:
         """The mask where padding would reach a real position; in a causal model none is behind padding on the right."""
         if real is None or (not self.config.bidirectional and bool(real[:, 0].all())):
             return None
-        return real.to(self.device)
+        return self.moved(real)
+
+    def moved(self, value: Tensor) -> Tensor:
+        """`value` on the model's device; on a GPU without waiting for what it still computes."""
+        if value.device.type == self.device.type:
+            return value
+        return value.pin_memory().to(self.device, non_blocking=True)
 
     @contextmanager
     def evaluation(self) -> Iterator[None]:

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from hyena_ds.genome.alphabet import reverse_complement
-from hyena_ds.inference.batches import Piece, Windowing, batches
+from hyena_ds.inference.batches import Batch, Piece, Windowing, batches
 from hyena_ds.inference.frozen import FrozenModel
-from hyena_ds.inference.measurements import Measurement
+from hyena_ds.inference.measurements import Measurement, Pending
 from hyena_ds.inference.sequences import SOFT_MASKED, UNKNOWN_BASE, UNKNOWN_CHARACTER, NamedSequence
 
 Advance = Callable[[int], None]
@@ -59,10 +59,19 @@ def _measure_pieces(
     pieces: Sequence[Piece], measurement: Measurement, model: FrozenModel, advance: Advance
 ) -> list[Any]:
     results: list[Any] = [None] * len(pieces)
-    for batch in batches(pieces, model.tokens_per_batch, model.config.l_max):
-        for number, result in zip(batch.numbers, measurement.measure(batch), strict=True):
+
+    def finish(batch: Batch, pending: Pending) -> None:
+        for number, result in zip(batch.numbers, pending(), strict=True):
             results[number] = result
         advance(sum(end - owned for owned, end in batch.spans) // measurement.strands)
+
+    started: list[tuple[Batch, Pending]] = []
+    for batch in batches(pieces, model.tokens_per_batch, model.config.l_max):
+        started.append((batch, measurement.measure(batch)))
+        if len(started) > 1:  # a GPU computes a batch while the one before it is read and the next is made
+            finish(*started.pop(0))
+    for last in started:
+        finish(*last)
     return results
 
 
@@ -80,11 +89,10 @@ def measured_table(
 
 
 def _describe(sequence: NamedSequence) -> dict[str, Any]:
-    marks = sequence.marks
-    marked = marks[marks != 0]
+    marked = sequence.marked
     bits = {"unknown_bases": UNKNOWN_BASE, "unknown_characters": UNKNOWN_CHARACTER, "soft_masked_bases": SOFT_MASKED}
-    counts = {name: int(np.count_nonzero(marked & bit)) for name, bit in bits.items()}
-    return {"name": sequence.name, "bases": len(marks), **counts}
+    counts = {name: int(np.count_nonzero(marked & bit)) if len(marked) else 0 for name, bit in bits.items()}
+    return {"name": sequence.name, "bases": len(sequence), **counts}
 
 
 def table_of(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> pa.Table:

@@ -1,7 +1,7 @@
 """What is computed of sequences: embeddings, logits, log-likelihoods."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, get_args
 
@@ -16,6 +16,9 @@ from hyena_ds.inference.frozen import FrozenModel
 from hyena_ds.inference.pooling import Pooling, joined, pool
 from hyena_ds.inference.sequences import NamedSequence
 from hyena_ds.model.language_model import EMBEDDING_ROWS
+
+# Waits for the results of a batch, one for each piece.
+Pending = Callable[[], list[Any]]
 
 
 class Measurement(Protocol):
@@ -45,8 +48,8 @@ class Measurement(Protocol):
     def settings(self) -> dict[str, Any]:
         """What the result depends on, beside model and sequences."""
 
-    def measure(self, batch: Batch) -> list[Any]:
-        """A result for each piece of the batch."""
+    def measure(self, batch: Batch) -> Pending:
+        """Start to measure a batch; what is returned waits for the results, one for each piece."""
 
     def combine(self, sequence: NamedSequence, strands: Sequence[Sequence[Any]]) -> dict[str, Any]:
         """The sequence's row from the results of its pieces in order, a list for each strand."""
@@ -81,20 +84,21 @@ class Embedding:
     def settings(self) -> dict[str, Any]:
         return {"measure": "embedding", "pooling": self.pooling}
 
-    def measure(self, batch: Batch) -> list[Any]:
-        hidden = self.model.hidden(batch.tokens, batch.real)
+    def measure(self, batch: Batch) -> Pending:
+        tokens = self.model.moved(batch.tokens)
+        hidden = self.model.hidden(tokens, batch.real)
         if self.pooling == "none":
-            return owned_rows(hidden.cpu().numpy(), batch)
-        counted = (batch.owned & (batch.tokens >= len(SPECIAL_TOKENS))).to(hidden.device)
-        pooled = pool(hidden, counted, self.pooling).cpu().numpy()
-        return list(zip(pooled, counted.sum(dim=1).tolist(), strict=True))
+            return lambda: owned_rows(hidden.cpu().numpy(), batch)
+        counted = self.model.moved(batch.owned) & (tokens >= len(SPECIAL_TOKENS))
+        pooled, counts = pool(hidden, counted, self.pooling), counted.sum(dim=1)
+        return lambda: list(zip(pooled.cpu().numpy(), counts.tolist(), strict=True))
 
     def combine(self, sequence: NamedSequence, strands: Sequence[Sequence[Any]]) -> dict[str, Any]:
         (pieces,) = strands
         if self.pooling == "none":
             return {"marks": sequence.marks, "embedding": np.concatenate(pieces)}
         pooled, counts = zip(*pieces, strict=True)
-        return {"embedding": joined(np.stack(pooled), np.array(counts), self.pooling)}
+        return {"embedding": joined(pooled, counts, self.pooling)}
 
 
 @dataclass(frozen=True)
@@ -116,8 +120,9 @@ class Logits:
     def settings(self) -> dict[str, Any]:
         return {"measure": "logits"}
 
-    def measure(self, batch: Batch) -> list[Any]:
-        return owned_rows(self.model.logits(batch.tokens, batch.real).cpu().numpy(), batch)
+    def measure(self, batch: Batch) -> Pending:
+        logits = self.model.logits(batch.tokens, batch.real)
+        return lambda: owned_rows(logits.cpu().numpy(), batch)
 
     def combine(self, sequence: NamedSequence, strands: Sequence[Sequence[Any]]) -> dict[str, Any]:
         return {"marks": sequence.marks, "logits": np.concatenate(strands[0])}
@@ -155,9 +160,14 @@ class Likelihood:
     def settings(self) -> dict[str, Any]:
         return {"measure": "log-likelihood", "strands": self.strands, "per_base": self.per_base}
 
-    def measure(self, batch: Batch) -> list[Any]:
+    def measure(self, batch: Batch) -> Pending:
+        nats = self.model.nats(batch.tokens, batch.real)
+        return lambda: self._known(batch, nats.cpu().numpy())
+
+    def _known(self, batch: Batch, nats: np.ndarray) -> list[np.ndarray]:
+        """Of each piece the log-likelihoods of its bases, NaN where one is not scored."""
         values = np.full(batch.tokens.shape, np.nan, dtype=np.float32)
-        values[:, 1:] = -self.model.nats(batch.tokens, batch.real).cpu().numpy()
+        values[:, 1:] = -nats
         known = base_targets(batch.tokens.numpy())
         if batch.real is not None:  # the first base behind left padding has nothing before it either
             known[:, 1:] &= batch.real.numpy()[:, :-1]

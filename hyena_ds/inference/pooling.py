@@ -1,5 +1,6 @@
 """Hidden states of many positions as one vector; positions that do not count never touch it."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -27,11 +28,19 @@ def pool(hidden: Tensor, counted: Tensor, pooling: Pooling) -> Tensor:
     raise ValueError(f"pooling {pooling!r} keeps every position")
 
 
-def joined(pooled: np.ndarray, counts: np.ndarray, pooling: Pooling) -> np.ndarray:
-    """The vector [D] of a sequence from those of its pieces [W, D], of `counts` [W] positions; NaN where all are 0."""
-    kept = pooled[counts > 0]
+def joined(pooled: Sequence[np.ndarray], counts: Sequence[int], pooling: Pooling) -> np.ndarray:
+    """The vector [D] of a sequence from those of its pieces, of so many positions each; NaN where all have none."""
+    if len(pooled) == 1 and counts[0]:  # most sequences, and quicker
+        return pooled[0] / np.float32(counts[0]) if pooling == "mean" else pooled[0]
+    kept = np.stack(pooled)[np.array(counts) > 0]
     if not len(kept):
-        return np.full(pooled.shape[1], np.nan, dtype=np.float32)
-    total = kept.sum(axis=0, dtype=np.float64)
-    choices = {"mean": total / counts.sum(), "sum": total, "max": kept.max(axis=0), "first": kept[0], "last": kept[-1]}
-    return np.asarray(choices[pooling], dtype=np.float32)
+        return np.full(len(pooled[0]), np.nan, dtype=np.float32)
+    match pooling:
+        case "mean" | "sum":
+            total = kept.sum(axis=0, dtype=np.float64)
+            return np.asarray(total / sum(counts) if pooling == "mean" else total, dtype=np.float32)
+        case "max":
+            return np.asarray(kept.max(axis=0))
+        case "first" | "last":
+            return np.asarray(kept[0 if pooling == "first" else -1])
+    raise ValueError(f"pooling {pooling!r} keeps every position")

@@ -31,6 +31,7 @@ _MARKS = bytes(
     UNKNOWN_BASE * (token == N) + UNKNOWN_CHARACTER * (token == UNK) + SOFT_MASKED * (character >= LOWER_CASE)
     for character, token in enumerate(_TOKENS)
 )
+_UNMARKED = bytes(character for character, mark in enumerate(_MARKS) if not mark)
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,11 @@ class NamedSequence:
     def marks(self) -> np.ndarray:
         """uint8 [L]: 1 at N and ambiguity codes, 2 at what is no base ([UNK]), plus 4 at lower case."""
         return np.frombuffer(self.raw.translate(_MARKS), dtype=np.uint8)
+
+    @property
+    def marked(self) -> np.ndarray:
+        """The marks that are not 0, in order."""
+        return np.frombuffer(self.raw.translate(_MARKS, _UNMARKED), dtype=np.uint8)
 
     def check(self, longest: int | None, unknown: UnknownCharacters) -> None:
         """Raise InputError where the sequence is empty, too long, or has a character that is no base."""

@@ -25,12 +25,12 @@ FP32, COMPLEX64, COMPLEX32 = 4, 8, 4
 FFT_BUFFERS = 7
 # Bytes an element [B, L/P, D] that are alive at the peak besides what is kept: gradients on their way down.
 PASSING_BYTES = 10.6
-# Bytes an element of a tile, with its gradients.
-TILE_BYTES = 48
+# Bytes an element of a tile, with its gradients: most are the MLP's.
+TILE_BYTES = {"none": 0, "mixer": 16, "mlp": 40, "block": 40}
 # Bytes an element that are on their way between the ranks of a sequence.
 EXCHANGE_BYTES = 3.6
 # Seconds an element [B, L, D] and layer on an H200, and a filter element [D, L] (benchmarks/one_gpu.sh).
-SECONDS = {"none": 1.15e-10, "mixer": 1.5e-10, "mlp": 1.4e-10, "block": 1.9e-10}
+SECONDS = {"none": 1.1e-10, "mixer": 1.55e-10, "mlp": 1.35e-10, "block": 1.75e-10}
 FP32_SLOWDOWN = 2.5
 FILTER_SECONDS = 3.2e-11
 # What the convolution by torch takes more than that by Triton, an element and layer.
@@ -131,9 +131,7 @@ def _keeps_spectra(engine: EngineConfig, length: int) -> bool:
 
 def _tile_bytes(model: ModelConfig, engine: EngineConfig, tokens: int) -> float:
     """What one tile of what is computed once more holds."""
-    if engine.activation_checkpointing == "none":
-        return 0.0
-    return float(TILE_BYTES * min(engine.tile_tokens, tokens) * model.d_model)
+    return float(TILE_BYTES[engine.activation_checkpointing] * min(engine.tile_tokens, tokens) * model.d_model)
 
 
 def _convolution_bytes(engine: EngineConfig, batch: int, length: int, channels: int) -> float:

@@ -47,7 +47,7 @@ def test_padding_on_either_side_changes_nothing(sequences: list[str], pooling: P
     pieces = [Piece(tokens_of(sequence)) for sequence in sequences]
 
     def embed(numbers: list[int], side: PaddingSide) -> list[np.ndarray]:
-        return [vector for vector, _ in embedding.measure(make_batch(pieces, numbers, side))]
+        return [vector for vector, _ in embedding.measure(make_batch(pieces, numbers, side))()]
 
     everything = list(range(len(pieces)))
     left, right = embed(everything, "left"), embed(everything, "right")

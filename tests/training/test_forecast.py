@@ -71,5 +71,5 @@ def test_where_nothing_helps_the_advice_says_so() -> None:
 def test_sequence_parallelism_shares_the_memory_and_the_time() -> None:
     config = load_config(ROOT / "configs" / "1m.yaml", RunConfig)
     one, four = (forecast_run(config, ParallelDimensions(4, size), "h200")[-1] for size in (1, 4))
-    assert four.peak_bytes < one.peak_bytes / 2.5
+    assert four.peak_bytes < one.peak_bytes / 2.3
     assert four.flops == one.flops

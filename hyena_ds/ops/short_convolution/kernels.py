@@ -1,9 +1,9 @@
 """Triton kernels of the short convolution with its gates: each big tensor is read once from memory and written once.
 
-A thread walks along the positions of one channel, ROWS at a step, and keeps what the filter reaches back to in its
-registers: no value passes between threads. Projections, whose channels are contiguous, come row by row, a tuple of
-vectors [CHANNELS]; signals, whose positions are, in one access of ROWS positions a thread. What the backward passes
-write of a projection lies the filter's reach behind their step, where its gradient is whole.
+A thread walks along the positions of one channel and keeps what the filter reaches back to in its registers: no value
+is shifted between threads. Projections, whose channels are contiguous, come ROWS rows at once, a tuple of vectors
+[CHANNELS]; signals, whose positions are, SPAN positions at once, since writing less than 32 bytes takes as long. The
+gradient of a projection is written the filter's reach behind, where it is whole.
 """
 
 import triton
@@ -38,46 +38,26 @@ def _store_rows(target, values, row, rows, used, COUNT: tl.constexpr, STRIDE: tl
 
 
 @triton.jit
-def _pieces(tile, COUNT: tl.constexpr, SIZE: tl.constexpr, CHANNELS: tl.constexpr):
-    """`tile` [CHANNELS, COUNT] cut into pieces of SIZE columns."""
-    if COUNT == SIZE:
-        pieces = (tile,)
+def _columns(tile, COUNT: tl.constexpr, CHANNELS: tl.constexpr):
+    """The columns of `tile` [CHANNELS, COUNT] in fp32."""
+    if COUNT == 1:
+        columns = (tl.reshape(tile, (CHANNELS,)).to(tl.float32),)
     else:
         first, last = tl.split(tl.permute(tl.reshape(tile, (CHANNELS, 2, COUNT // 2)), (0, 2, 1)))
-        pieces = _pieces(first, COUNT // 2, SIZE, CHANNELS) + _pieces(last, COUNT // 2, SIZE, CHANNELS)
-    return pieces
+        columns = _columns(first, COUNT // 2, CHANNELS) + _columns(last, COUNT // 2, CHANNELS)
+    return columns
 
 
 @triton.jit
-def _joined(pieces, COUNT: tl.constexpr, SIZE: tl.constexpr, CHANNELS: tl.constexpr):
-    """The inverse of `_pieces`."""
-    if COUNT == SIZE:
-        tile = pieces[0]
+def _tile(columns, COUNT: tl.constexpr, CHANNELS: tl.constexpr):
+    """The inverse of `_columns`."""
+    if COUNT == 1:
+        tile = tl.reshape(columns[0], (CHANNELS, 1))
     else:
-        half: tl.constexpr = COUNT // SIZE // 2
-        first = _joined(pieces[:half], COUNT // 2, SIZE, CHANNELS)
-        last = _joined(pieces[half:], COUNT // 2, SIZE, CHANNELS)
+        first = _tile(columns[: COUNT // 2], COUNT // 2, CHANNELS)
+        last = _tile(columns[COUNT // 2 :], COUNT // 2, CHANNELS)
         tile = tl.reshape(tl.permute(tl.join(first, last), (0, 2, 1)), (CHANNELS, COUNT))
     return tile
-
-
-@triton.jit
-def _columns(piece, COUNT: tl.constexpr, CHANNELS: tl.constexpr):
-    """The columns of `piece` [CHANNELS, COUNT] in fp32, as `_rows` gives those of a projection."""
-    columns = _pieces(piece, COUNT, 1, CHANNELS)
-    found = ()
-    for step in tl.static_range(COUNT):
-        found = found + (tl.reshape(columns[step], (CHANNELS,)).to(tl.float32),)
-    return found
-
-
-@triton.jit
-def _piece(columns, DTYPE: tl.constexpr, COUNT: tl.constexpr, CHANNELS: tl.constexpr):
-    """The inverse of `_columns`, in DTYPE."""
-    found = ()
-    for step in tl.static_range(COUNT):
-        found = found + (tl.reshape(columns[step], (CHANNELS, 1)),)
-    return _joined(found, COUNT, 1, CHANNELS).to(DTYPE)
 
 
 @triton.jit
@@ -90,22 +70,22 @@ def _places(position, channel, channel_stride, position_stride, COUNT: tl.conste
 @triton.jit
 def _signal(
     source, position, length, channel, used, channel_stride, position_stride,
-    SPAN: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
+    COUNT: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    """SPAN positions of a signal [channels, length], zero outside, in pieces of ROWS."""
-    places, positions = _places(position, channel, channel_stride, position_stride, SPAN)
+    """COUNT positions of a signal [channels, length] as `_rows` gives those of a projection."""
+    places, positions = _places(position, channel, channel_stride, position_stride, COUNT)
     inside = (positions >= 0) & (positions < length) & used[:, None]
-    return _pieces(tl.load(source + places, mask=inside, other=0.0), SPAN, ROWS, CHANNELS)
+    return _columns(tl.load(source + places, mask=inside, other=0.0), COUNT, CHANNELS)
 
 
 @triton.jit
 def _store_signal(
-    target, pieces, position, length, channel, used, SPAN: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr
+    target, columns, position, length, channel, used, COUNT: tl.constexpr, CHANNELS: tl.constexpr
 ):  # fmt: skip
     """The inverse of `_signal`, contiguous."""
-    places, positions = _places(position, channel, length, 1, SPAN)
+    places, positions = _places(position, channel, length, 1, COUNT)
     inside = (positions >= 0) & (positions < length) & used[:, None]
-    tl.store(target + places, _joined(pieces, SPAN, ROWS, CHANNELS), mask=inside)
+    tl.store(target + places, _tile(columns, COUNT, CHANNELS).to(target.dtype.element_ty), mask=inside)
 
 
 @triton.jit
@@ -232,14 +212,14 @@ def gate_forward(
     for number in range(share):
         position = (first + number) * SPAN
         gated = ()
-        for piece in tl.static_range(SPAN // ROWS):
-            row = position + piece * ROWS + context
+        for step in tl.static_range(0, SPAN, ROWS):
+            row = position + step + context
             gates = gates + _rows(projected, row, rows, used, ROWS, STRIDE)
             values = values + _rows(projected + channels, row, rows, used, ROWS, STRIDE)
             gate, value = _filtered(gates, gate_taps, ROWS, WIDTH), _filtered(values, value_taps, ROWS, WIDTH)
-            gated = gated + (_piece(_products(gate, value, ROWS), signal.dtype.element_ty, ROWS, CHANNELS),)
+            gated = gated + _products(gate, value, ROWS)
             gates, values = gates[ROWS:], values[ROWS:]
-        _store_signal(signal, gated, position, length, channel, used, SPAN, ROWS, CHANNELS)
+        _store_signal(signal, gated, position, length, channel, used, SPAN, CHANNELS)
 
 
 @triton.jit(do_not_specialize=["context", "share"])
@@ -271,11 +251,11 @@ def gate_backward(
     for number in range(share):
         position = (first + number) * SPAN
         arrived = _signal(
-            received, position, length, channel, used, received_channel, received_position, SPAN, ROWS, CHANNELS
+            received, position, length, channel, used, received_channel, received_position, SPAN, CHANNELS
         )  # fmt: skip
-        for piece in tl.static_range(SPAN // ROWS):
-            row = position + piece * ROWS + context
-            here = _columns(arrived[piece], ROWS, CHANNELS)
+        for step in tl.static_range(0, SPAN, ROWS):
+            row = position + step + context
+            here = arrived[step : step + ROWS]
             gates = gates + _rows(projected, row, rows, used, ROWS, STRIDE)
             values = values + _rows(projected + channels, row, rows, used, ROWS, STRIDE)
             to_gates = to_gates + _products(here, _filtered(values, value_taps, ROWS, WIDTH), ROWS)
@@ -314,12 +294,11 @@ def finish_forward(
     gates = _rows(projected, first * SPAN + context - reach, rows, used, reach, STRIDE)
     for number in range(share):
         position = (first + number) * SPAN
-        values = _signal(value, position, length, channel, used, value_channel, value_position, SPAN, ROWS, CHANNELS)
-        for piece in tl.static_range(SPAN // ROWS):
-            here = position + piece * ROWS
-            gates = gates + _rows(projected, here + context, rows, used, ROWS, STRIDE)
-            gated = _products(_columns(values[piece], ROWS, CHANNELS), _filtered(gates, taps, ROWS, WIDTH), ROWS)
-            _store_rows(output, gated, here, length, used, ROWS, OUTPUT_STRIDE)
+        values = _signal(value, position, length, channel, used, value_channel, value_position, SPAN, CHANNELS)
+        for step in tl.static_range(0, SPAN, ROWS):
+            gates = gates + _rows(projected, position + step + context, rows, used, ROWS, STRIDE)
+            gated = _products(values[step : step + ROWS], _filtered(gates, taps, ROWS, WIDTH), ROWS)
+            _store_rows(output, gated, position + step, length, used, ROWS, OUTPUT_STRIDE)
             gates = gates[ROWS:]
 
 
@@ -349,19 +328,18 @@ def finish_backward(
     to_gates = _products(_rows(received, first * SPAN - reach, length, used, reach, RECEIVED_STRIDE), before, reach)
     for number in range(share):
         position = (first + number) * SPAN
-        values = _signal(value, position, length, channel, used, value_channel, value_position, SPAN, ROWS, CHANNELS)
+        values = _signal(value, position, length, channel, used, value_channel, value_position, SPAN, CHANNELS)
         to_values = ()
-        for piece in tl.static_range(SPAN // ROWS):
-            row = position + piece * ROWS + context
-            arrived = _rows(received, row - context, length, used, ROWS, RECEIVED_STRIDE)
+        for step in tl.static_range(0, SPAN, ROWS):
+            row = position + step + context
+            arrived = _rows(received, position + step, length, used, ROWS, RECEIVED_STRIDE)
             gates = gates + _rows(projected, row, rows, used, ROWS, STRIDE)
-            to_value = _products(arrived, _filtered(gates, taps, ROWS, WIDTH), ROWS)
-            to_values = to_values + (_piece(to_value, value_gradient.dtype.element_ty, ROWS, CHANNELS),)
-            to_gates = to_gates + _products(arrived, _columns(values[piece], ROWS, CHANNELS), ROWS)
+            to_values = to_values + _products(arrived, _filtered(gates, taps, ROWS, WIDTH), ROWS)
+            to_gates = to_gates + _products(arrived, values[step : step + ROWS], ROWS)
             sums = _leave_behind(
                 gradient, sums, to_gates, gates, taps, row, rows, used, WIDTH, GRADIENT_STRIDE, ROWS
             )  # fmt: skip
             gates, to_gates = gates[ROWS:], to_gates[ROWS:]
-        _store_signal(value_gradient, to_values, position, length, channel, used, SPAN, ROWS, CHANNELS)
+        _store_signal(value_gradient, to_values, position, length, channel, used, SPAN, CHANNELS)
     program = batch * tl.num_programs(0) + tl.program_id(0)
     _store_sums(partial + program * ((WIDTH + 1) * channels), sums, channels, channel, used, WIDTH)

@@ -17,7 +17,7 @@ from hyena_ds.ops.long_convolution.triton.short import (
     short_restored,
     short_spectra,
 )
-from hyena_ds.ops.long_convolution.triton.tables import line_table, outer_tables, repeated_table, twisted_tables
+from hyena_ds.ops.long_convolution.triton.tables import Table, line_table, outer_tables, repeated_table, twisted_tables
 
 # Programs that fill a GPU several times over.
 PROGRAMS = 2048
@@ -43,6 +43,10 @@ class _Transform:
     @property
     def dtype(self) -> torch.dtype:
         return torch.float32 if self.exact else torch.float16
+
+    def outer_tables(self) -> tuple[Table, Table]:
+        """Of the columns, forward and inverse."""
+        return outer_tables(self.factors.outer, self.factors.halves, self.factors.side, self.dtype, self.device)
 
     def stages(self, fast: int) -> int:
         """How deep loops are pipelined."""
@@ -152,7 +156,7 @@ def _forward(transform: _Transform, values: Tensor) -> _Planes:
     rows, tiles = batch * channels, factors.inner // SIDE
     planes = values.new_empty(rows, factors.outer, 2, factors.inner, dtype=transform.dtype)
     scales = values.new_empty(rows, tiles, dtype=torch.float32)
-    forward, _ = outer_tables(factors, transform.dtype, transform.device)
+    forward, _ = transform.outer_tables()
     batch_stride, channel_stride, _ = values.stride()
     warps, stages, share = COLUMNS_FORWARD[factors.side, factors.halves]
     grid = (factors.halves * -(-tiles // share), -(-channels // factors.packed), batch)
@@ -224,7 +228,7 @@ def _inverse(
     """Real values into `output` [B, D, L], plus `weight` [D] times `signal`."""
     factors = transform.factors
     batch, channels, length = output.shape
-    _, inverse = outer_tables(factors, transform.dtype, transform.device)
+    _, inverse = transform.outer_tables()
     source = output if signal is None else signal
     strides = (*source.stride()[:2], *output.stride()[:2])
     tiles = factors.inner // SIDE

@@ -1,11 +1,14 @@
-"""DFT tables: almost unitary, computed in float64, padded with zeros to the sides of the tiles that they multiply."""
+"""DFT tables: almost unitary, computed in float64, padded with zeros to the sides of the tiles that they multiply.
 
-from functools import lru_cache
+All are kept: a few hundred, of at most 128 KiB.
+"""
+
+from functools import cache
 
 import torch
 from torch import Tensor
 
-from hyena_ds.ops.long_convolution.triton.plan import SIDE, Factors, table_scale
+from hyena_ds.ops.long_convolution.triton.plan import SIDE, table_scale
 
 Table = tuple[Tensor, Tensor]
 
@@ -27,13 +30,13 @@ def _padded(matrix: Tensor, side: int) -> Tensor:
     return whole
 
 
-@lru_cache(maxsize=64)
+@cache
 def line_table(points: int, side: int, dtype: torch.dtype, device: torch.device) -> Table:
     """The DFT of `points` [side, side]."""
     return _parts(_padded(table_scale(points) * _dft(points), side), dtype, device)
 
 
-@lru_cache(maxsize=64)
+@cache
 def twisted_tables(points: int, dtype: torch.dtype, device: torch.device) -> tuple[Table, Table]:
     """The DFT of `points` after the right angle's exp(i pi a / 2A), and its inverse: [64, 64] each."""
     line = torch.arange(points, dtype=torch.float64)
@@ -42,23 +45,23 @@ def twisted_tables(points: int, dtype: torch.dtype, device: torch.device) -> tup
     return _parts(forward, dtype, device), _parts(forward.mH, dtype, device)
 
 
-@lru_cache(maxsize=64)
+@cache
 def repeated_table(width: int, dtype: torch.dtype, device: torch.device) -> Table:
     """The DFT of `width` points for each of the samples that lie side by side: block-diagonal [64, 64]."""
     return _parts(torch.block_diag(*[table_scale(width) * _dft(width)] * (SIDE // width)), dtype, device)
 
 
-@lru_cache(maxsize=64)
-def outer_tables(factors: Factors, dtype: torch.dtype, device: torch.device) -> tuple[Table, Table]:
-    """The twisted outer DFT, a table for each residue of the frequency, and its inverse: [halves, R, R].
+@cache
+def outer_tables(outer: int, halves: int, side: int, dtype: torch.dtype, device: torch.device) -> tuple[Table, Table]:
+    """The twisted outer DFT, a table for each residue of the frequency, and its inverse: [halves, R, R], R the `side`.
 
     Block-diagonal where several sequences make a tile.
     """
-    points = factors.outer // factors.halves
+    points = outer // halves
     line = torch.arange(points, dtype=torch.float64)
-    forward = torch.zeros(factors.halves, factors.side, factors.side, dtype=torch.complex128)
-    for residue in range(factors.halves):
-        turn = line * ((1 - 4 * residue) * torch.pi / (2 * factors.outer))
-        table = _dft(points) * torch.polar(torch.full_like(turn, table_scale(factors.outer)), turn)
-        forward[residue] = _padded(torch.block_diag(*[table] * factors.packed), factors.side)
+    forward = torch.zeros(halves, side, side, dtype=torch.complex128)
+    for residue in range(halves):
+        turn = line * ((1 - 4 * residue) * torch.pi / (2 * outer))
+        table = _dft(points) * torch.polar(torch.full_like(turn, table_scale(outer)), turn)
+        forward[residue] = _padded(torch.block_diag(*[table] * (side // points)), side)
     return _parts(forward, dtype, device), _parts(forward.mH, dtype, device)
