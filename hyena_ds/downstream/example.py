@@ -16,7 +16,8 @@ KNOWN = np.isin(np.arange(256), list(("".join(BASES) + "".join(BASES).lower()).e
 class Example:
     """Tokens uint8 [L] of the bases, the label as text (one for each label column), and where it was read.
 
-    `split` is the one that its file names; `interval` its place in a genome, where that is known.
+    `split` is the one that its file names; `interval` its place in a genome, where that is known; `columns` name the
+    label columns where there are several.
     """
 
     tokens: np.ndarray = field(repr=False)
@@ -24,6 +25,7 @@ class Example:
     place: str
     interval: Interval | None = None
     split: str | None = None
+    columns: tuple[str, ...] = ()
 
 
 def read_bases(text: str, place: str) -> np.ndarray:
