@@ -97,7 +97,7 @@ def step_memory(
     model: ModelConfig, engine: EngineConfig, *, batch: int, length: int, ranks: int, world_size: int,
     accumulation: int = 1,
 ) -> dict[str, float]:  # fmt: skip
-    """Bytes by part on one GPU at the peak of a step of `accumulation` micro-batches [batch, length] on `ranks` GPUs."""
+    """Bytes by part on one GPU at the peak of a step: `accumulation` micro-batches [batch, length] on `ranks` GPUs."""
     parameters = parameter_count(model)
     held = 1 / world_size if engine.zero_stage else 1.0
     activation = FP32 if engine.precision == "fp32" else 2
