@@ -1,4 +1,4 @@
-"""One filter for all micro-batches of an optimizer step: it depends on parameters alone.
+"""One filter for all micro-batches of an optimizer step, which have one length: it depends on parameters alone.
 
 All micro-batches but the last take the filter's values, and their gradients gather there. The last takes the filter
 itself, whose backward pass adds what was gathered: the network is differentiated once a step.

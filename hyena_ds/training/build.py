@@ -40,9 +40,10 @@ def build_model(config: RunConfig, sequence: SequencePart, *, share_tables: bool
 
 
 def build_engine(model: nn.Module, config: TrainingConfig, total_steps: int, device: torch.device) -> TrainingEngine:
-    """The engine that trains `model`, which may be a head alone."""
-    blocks = (module for module in model.modules() if isinstance(module, Block))
-    reuse = next((block.execution.filter_reuse for block in blocks), FilterReuse())
+    """The engine that trains `model`; micro-batches share filters in pretraining, where all have one length."""
+    reuse = FilterReuse()
+    if isinstance(config, RunConfig):
+        reuse = next(module.execution.filter_reuse for module in model.modules() if isinstance(module, Block))
     return TrainingEngine(
         model,
         engine=config.engine,
