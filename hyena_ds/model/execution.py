@@ -25,8 +25,8 @@ class Execution:
             input; `block` keeps both as `mixer` does, and nothing of the MLP.
         offload: keep the input of each mixer in the host's memory.
         tile_tokens: tokens that are computed at a time where something is computed once more.
-        kept_filter_bytes: filters of a layer up to this size are kept for the backward pass, by every policy; of larger
-            ones the spectra where the convolution makes some.
+        kept_filter_bytes: filters of a layer up to this size are kept for the backward pass, by every policy, where
+            the convolution does not keep their spectra.
         filter_reuse: which filters the micro-batches of a step share.
         convolution: backend of the long convolution.
         sequence: the part of each sequence that this process holds.

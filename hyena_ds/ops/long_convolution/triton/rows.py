@@ -12,6 +12,7 @@ from hyena_ds.ops.long_convolution.triton.arithmetic import (
     narrow,
     power_below,
     rotated,
+    square,
     times,
     transform_left,
     transform_right,
@@ -26,12 +27,6 @@ TURN = tl.constexpr(6.283185307179586)
 # of it, at most 8 times as large, fits; what the left one does, 12 times that, is stored multiplied by RESERVE.
 FILTER_CEILING = tl.constexpr(0.25)
 RESERVE = tl.constexpr(0.0625)
-
-
-@triton.jit
-def _square(table, SIZE: tl.constexpr):
-    line = tl.arange(0, SIZE)
-    return tl.load(table + line[:, None] * SIZE + line[None, :])
 
 
 @triton.jit
@@ -91,8 +86,8 @@ def rows_transformed(
     WIDTH: tl.constexpr, EXACT: tl.constexpr,
 ):  # fmt: skip
     """Rows become their spectra, scaled for products; a program takes `share` of them."""
-    left_re, left_im = _square(left_re, SIDE), _square(left_im, SIDE)
-    right_re, right_im = _square(right_re, WIDTH), _square(right_im, WIDTH)
+    left_re, left_im = square(left_re, SIDE), square(left_im, SIDE)
+    right_re, right_im = square(right_re, WIDTH), square(right_im, WIDTH)
     first = tl.program_id(0) * share
     for number in range(first, tl.minimum(first + share, rows)):
         row = tl.cast(number, tl.int64)
@@ -115,8 +110,8 @@ def rows_filtered(
 
     With KEEP, their own spectra go into `kept`.
     """
-    left_re, left_im = _square(left_re, SIDE), _square(left_im, SIDE)
-    right_re, right_im = _square(right_re, WIDTH), _square(right_im, WIDTH)
+    left_re, left_im = square(left_re, SIDE), square(left_im, SIDE)
+    right_re, right_im = square(right_re, WIDTH), square(right_im, WIDTH)
     first = tl.program_id(0) * share
     for number in range(first, tl.minimum(first + share, rows)):
         row = tl.cast(number, tl.int64)
@@ -148,8 +143,8 @@ def rows_gradients(
     samples of products with the conjugate spectra `kept` of the signal.
     """
     own_row = tl.program_id(0).to(tl.int64)
-    left_re, left_im = _square(left_re, SIDE), _square(left_im, SIDE)
-    right_re, right_im = _square(right_re, WIDTH), _square(right_im, WIDTH)
+    left_re, left_im = square(left_re, SIDE), square(left_im, SIDE)
+    right_re, right_im = square(right_re, WIDTH), square(right_im, WIDTH)
     total_re = tl.zeros((SIDE, WIDTH), tl.float32)
     total_im = tl.zeros((SIDE, WIDTH), tl.float32)
     filter_scale = tl.load(spectrum_scales + own_row)
