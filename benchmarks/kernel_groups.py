@@ -43,7 +43,7 @@ class Group(StrEnum):
 WITH_GEMM = {Group.SHORT_CONVOLUTION, Group.MLP, Group.NORM, Group.OTHER}
 
 MARKS: list[tuple[Any, str, Group]] = [
-    (HyenaFilter, "forward", Group.FILTER),
+    (HyenaFilter, "filters", Group.FILTER),
     (block, "exchanged_convolution", Group.LONG_CONVOLUTION),
     (operator, "exchanged_convolution", Group.LONG_CONVOLUTION),
     (operator.HyenaOperator, "forward", Group.SHORT_CONVOLUTION),

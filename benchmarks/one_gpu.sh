@@ -28,7 +28,7 @@ implicit_filter() { on 200 implicit_filter.py; }
 training_step() { on 500 training_step.py; }
 
 profile() { # what docs/performance.md is written from
-    on 250 profile_step.py engine.activation_checkpointing=none --lengths 1024 32768 --tokens 262144 --name profile_step_short
+    on 250 profile_step.py engine.activation_checkpointing=none --lengths 1024 32768 --name profile_step_short
     on 250 profile_step.py --lengths 1048576 --name profile_step_long
 }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from hyena_ds.errors import run_command
+from launch.command_parser import command_parser
 from launch.model_arguments import (
     EXIT_CODES,
     OUTPUT_HELP,
@@ -39,9 +40,7 @@ In Python: HyenaDNA.from_pretrained("hf/demo").embed("genes.fa.gz", pooling="mea
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__, EXAMPLES)
     add_model_arguments(parser)
     add_sequence_arguments(parser)
     parser.add_argument(

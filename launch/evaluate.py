@@ -12,6 +12,7 @@ from hyena_ds.genome.fasta import bare_name
 from hyena_ds.inference.evaluation import Evaluation
 from hyena_ds.inference.evaluation_plot import plot_evaluation
 from hyena_ds.inference.evaluation_windows import PUBLISHED
+from launch.command_parser import command_parser
 from launch.model_arguments import EXIT_CODES, add_model_arguments, open_model, say
 
 EXAMPLES = f"""\
@@ -36,9 +37,7 @@ In Python: HyenaDNA.from_pretrained("hf/1k").evaluate("hg38.fa.gz", regions="pub
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__, EXAMPLES)
     add_model_arguments(parser)
     parser.add_argument(
         "--fasta", action="append", required=True, metavar="[SPECIES=]FILE", help="plain or gzip; may be repeated"

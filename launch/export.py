@@ -11,6 +11,7 @@ from hyena_ds.hub.export import export_huggingface, export_original
 from hyena_ds.hub.output_directory import check_output
 from hyena_ds.hub.public_config import public_code_differences
 from hyena_ds.hub.run_directory import TrainedModel, read_trained_model
+from launch.command_parser import command_parser
 
 EXAMPLES = """\
 examples:
@@ -29,9 +30,7 @@ The output appears complete or not at all. exit codes: 0 done, 2 your input, 74 
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__, EXAMPLES)
     parser.add_argument("--checkpoint", type=Path, required=True, help="a run directory, or one checkpoint in it")
     parser.add_argument("--output", type=Path, required=True, help="the directory to write")
     parser.add_argument("--format", choices=("huggingface", "original"), default="huggingface")

@@ -7,6 +7,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from hyena_ds.errors import InputError, run_command
+from launch.command_parser import command_parser
 from launch.model_arguments import (
     EXIT_CODES,
     SEQUENCE_HELP,
@@ -36,9 +37,7 @@ In Python: HyenaDNA.from_pretrained("hf/demo").generate("ACGTTGCA", 200, tempera
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__, EXAMPLES)
     add_model_arguments(parser)
     add_sequence_arguments(parser)
     parser.add_argument("--bases", type=int, required=True, metavar="N", help="to draw behind each prompt")

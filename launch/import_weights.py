@@ -12,6 +12,7 @@ from hyena_ds.hub.import_weights import ImportedModel, import_weights
 from hyena_ds.hub.output_directory import check_output
 from hyena_ds.hub.run_directory import write_imported_run
 from hyena_ds.model.config import ModelConfig
+from launch.command_parser import command_parser
 
 EXAMPLES = """\
 examples:
@@ -32,9 +33,7 @@ exit codes: 0 done, 2 your input, 74 storage.
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__, EXAMPLES)
     parser.add_argument("--source", type=Path, required=True, help="published weights: a directory or a .ckpt file")
     parser.add_argument("--output", type=Path, required=True, help="the run directory to make")
     parser.add_argument(

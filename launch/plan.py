@@ -13,6 +13,7 @@ from hyena_ds.training.advice import advise, fits, forecast_run
 from hyena_ds.training.check import dimensions_of
 from hyena_ds.training.config import RunConfig
 from hyena_ds.training.forecast import BANDWIDTH, StageForecast, parameter_count
+from launch.command_parser import command_parser
 
 GIB = 2**30
 EXAMPLES = """\
@@ -27,9 +28,7 @@ Memory is the peak of one GPU, for tensors; time is that of the memory bandwidth
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__, EXAMPLES)
     parser.add_argument("--config", type=Path, required=True, help="the run's YAML file, such as configs/1m.yaml")
     parser.add_argument("--gpus", type=int, default=1, metavar="N", help="GPUs of the run (default 1)")
     parser.add_argument("--gpus-per-node", type=int, metavar="N", help="GPUs of one node (default: at most 8)")

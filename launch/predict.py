@@ -11,6 +11,7 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from hyena_ds.errors import InputError, run_command
+from launch.command_parser import command_parser
 from launch.model_arguments import (
     EXIT_CODES,
     OUTPUT_HELP,
@@ -42,9 +43,7 @@ In Python: HyenaDNA.from_pretrained("runs/promoters").predict("new.fa.gz")
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__, EXAMPLES)
     add_model_arguments(parser)
     add_sequence_arguments(parser)
     parser.add_argument("--both-strands", action="store_true", help="average over the sequence and its complement")

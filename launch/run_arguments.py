@@ -3,12 +3,12 @@
 import argparse
 from pathlib import Path
 
+from launch.command_parser import command_parser
+
 
 def run_parser(description: str | None, examples: str, config: str) -> argparse.ArgumentParser:
     """A parser of --config (such as `config`), --dry-run, --stop-after-steps and overrides."""
-    parser = argparse.ArgumentParser(
-        description=description, epilog=examples, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(description, examples)
     parser.add_argument("--config", type=Path, required=True, help=f"the run's YAML file, such as {config}")
     parser.add_argument("--dry-run", action="store_true", help="check everything and stop before the first step")
     parser.add_argument("--stop-after-steps", type=int, metavar="N", help="save and stop once N steps are done")

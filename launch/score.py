@@ -8,6 +8,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from hyena_ds.errors import InputError, run_command
+from launch.command_parser import command_parser
 from launch.model_arguments import (
     EXIT_CODES,
     OUTPUT_HELP,
@@ -46,9 +47,7 @@ In Python: HyenaDNA.from_pretrained("hf/demo").score("genes.fa.gz"), .variant_ef
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__, EXAMPLES)
     add_model_arguments(parser)
     add_sequence_arguments(parser)
     parser.add_argument("--vcf", type=Path, help="score the variants of a VCF or BCF file, which needs --fasta")

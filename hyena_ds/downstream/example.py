@@ -25,7 +25,8 @@ class Bases(Protocol):
 class Example:
     """Tokens uint8 [L] of the bases, the label as text (one for each label column), and where it was read.
 
-    `split` is the one that its file names; `interval` its place in a genome, where that is known.
+    `split` is the one that its file names; `interval` its place in a genome, where that is known; `columns` name the
+    label columns where there are several.
     """
 
     tokens: Bases = field(repr=False)
@@ -33,6 +34,7 @@ class Example:
     place: str
     interval: Interval | None = None
     split: str | None = None
+    columns: tuple[str, ...] = ()
 
 
 def read_bases(text: str, place: str) -> np.ndarray:

@@ -16,17 +16,20 @@ SEPARATORS = ";, |"
 
 
 def find_classes(task: TaskConfig, training: Sequence[Example]) -> tuple[str, ...]:
-    """The names of the outputs: those of the task, else those found in the training labels.
+    """The names of the outputs: those of the task, of several label columns, or found in the training labels.
 
-    Sorted, as numbers where all are whole numbers, so that neither files nor directories decide the order.
+    The last are sorted, as numbers where all are whole numbers, so that neither files nor directories decide the order.
     """
+    columns = training[0].columns
+    if columns and task.kind not in ("regression", "multilabel"):
+        raise InputError(
+            f"data.label names {len(columns)} columns ({', '.join(columns[:5])}), of which task.kind={task.kind} takes "
+            "one; name it, or set task.kind to multilabel or regression"
+        )
     if task.classes is not None:
         return task.classes
-    if task.kind == "regression":
-        return tuple(f"value_{number}" for number in range(len(training[0].label)))
-    columns = len(training[0].label)
-    if task.kind == "multilabel" and columns > 1:
-        return tuple(f"label_{number}" for number in range(columns))
+    if task.kind == "regression" or columns:
+        return columns or ("value_0",)
     found = {name for example in training for name in _names(example.label[0], task.kind)} - {".", ""}
     classes = tuple(sorted(found, key=int if all(map(_is_whole, found)) else str))
     if len(classes) < 2:

@@ -86,7 +86,7 @@ class Prediction:
 
     def measure(self, batch: Batch) -> Pending:
         """Outputs [C] of each piece, or [L, C]."""
-        tokens = self.model.moved(_with_end(batch, self.model.config.l_max))
+        tokens = _with_end(batch, self.model.config.l_max)
         real = tokens != PAD
         hidden = self.model.hidden(tokens, real)
         with self.model.evaluation():
@@ -94,7 +94,7 @@ class Prediction:
                 outputs = self.scorer(hidden)
                 return lambda: owned_rows(outputs.cpu().numpy(), batch)
             counted = counted_positions(tokens, real & (tokens != UNK), self.head.decoder.special_tokens)
-            weights = position_weights(counted, self.head.decoder.mode)
+            weights = position_weights(self.model.moved(counted), self.head.decoder.mode)
             outputs = self.scorer(pooled(hidden, weights))
             return lambda: list(outputs.cpu().numpy())
 

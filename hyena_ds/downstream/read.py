@@ -108,6 +108,7 @@ def _read_table(path: Path, config: TaskDataConfig) -> Iterator[Example]:
             place=place,
             interval=_interval(row, config, place),
             split=_split(row.get(config.split), place) or split,
+            columns=tuple(labels) if len(labels) > 1 else (),
         )
 
 

@@ -16,7 +16,8 @@ class EngineConfig(Section):
     `activation_checkpointing` names what is recomputed in the backward pass: it trades time for memory; `offload`
     keeps the input of each mixer in the host's memory, where that is recomputed. What is recomputed goes over
     `tile_tokens` tokens at a time. `convolution` is the long convolution's backend: `fast` keeps 16-bit spectra,
-    `exact` and `torch` compute as fp32 does, `auto` is `fast` in bf16 on a GPU. Parameters of at most
+    `exact` and `torch` compute as fp32 does, `auto` is `fast` in bf16 on a GPU. Filters of a layer of at most
+    `reused_filter_bytes` are computed once for all micro-batches of a step. Parameters of at most
     `parameter_persistence_threshold` elements are not sharded at stage 3.
     """
 
@@ -26,6 +27,7 @@ class EngineConfig(Section):
     offload: bool = False
     tile_tokens: int = Field(default=262_144, gt=0)
     convolution: ConvolutionBackend = "auto"
+    reused_filter_bytes: int = Field(default=2**28, ge=0)
     parameter_persistence_threshold: int = Field(default=100_000, ge=0)
 
     def computes_in_bf16(self, device_type: str) -> bool:

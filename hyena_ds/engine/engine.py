@@ -44,6 +44,7 @@ class TrainingEngine:
         total_steps: of the whole run, for the learning rate.
         is_filter_parameter: tells the parameters of the optimizer group without weight decay.
         whole_modules: types whose parameters ZeRO 3 gathers and releases together.
+        micro_batch_begins: is told the number of each micro-batch before it begins, and how many the step has.
     """
 
     def __init__(
@@ -56,10 +57,12 @@ class TrainingEngine:
         is_filter_parameter: Callable[[str], bool],
         device: torch.device,
         whole_modules: Sequence[type[nn.Module]] = (),
+        micro_batch_begins: Callable[[int, int], None] = lambda number, count: None,
     ) -> None:
         self.device, self.zero_stage = device, engine.zero_stage
         self.bf16 = engine.computes_in_bf16(device.type)
         self._optimizer_config, self._total_steps = optimizer, total_steps
+        self._micro_batch_begins = micro_batch_begins
         self.parameters = dict(model.named_parameters())
         count = sum(parameter.numel() for parameter in model.parameters())
         dictionary = deepspeed_dictionary(engine, optimizer, bf16=self.bf16, parameters=count)
@@ -111,6 +114,7 @@ class TrainingEngine:
             if number > 0:
                 between_micro_batches()
             self.module.set_gradient_accumulation_boundary(number == len(micro_batches) - 1)
+            self._micro_batch_begins(number, len(micro_batches))
             total = loss_function(self.module, micro_batch)
             self.module.backward(total * scale, scale_wrt_gas=False)
             local_loss += total.detach()

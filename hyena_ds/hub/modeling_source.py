@@ -34,6 +34,7 @@ MODEL_SOURCES = tuple(
         "model/sequence.py",
         "model/tiling.py",
         "model/offload.py",
+        "model/filter_reuse.py",
         "model/execution.py",
         "model/linear.py",
         "model/convolution.py",

@@ -80,8 +80,8 @@ class FrozenModel:
 
     def moved(self, value: Tensor) -> Tensor:
         """`value` on the model's device; on a GPU without waiting for what it still computes."""
-        if value.device.type == self.device.type:
-            return value
+        if self.device.type != "cuda" or value.is_cuda:
+            return value.to(self.device)
         return value.pin_memory().to(self.device, non_blocking=True)
 
     @contextmanager

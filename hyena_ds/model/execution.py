@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from hyena_ds.model.filter_reuse import FilterReuse
 from hyena_ds.model.sequence import SequencePart, WholeSequence
 from hyena_ds.ops.long_convolution.dispatch import ConvolutionBackend
 
@@ -24,8 +25,9 @@ class Execution:
             input; `block` keeps both as `mixer` does, and nothing of the MLP.
         offload: keep the input of each mixer in the host's memory.
         tile_tokens: tokens that are computed at a time where something is computed once more.
-        kept_filter_bytes: filters of a layer up to this size are kept for the backward pass, by every policy; of larger
-            ones the spectra where the convolution makes some.
+        kept_filter_bytes: filters of a layer up to this size are kept for the backward pass, by every policy, where
+            the convolution does not keep their spectra.
+        filter_reuse: which filters the micro-batches of a step share.
         convolution: backend of the long convolution.
         sequence: the part of each sequence that this process holds.
     """
@@ -34,6 +36,7 @@ class Execution:
     offload: bool = False
     tile_tokens: int = 2**18
     kept_filter_bytes: int = KEPT_FILTER_BYTES
+    filter_reuse: FilterReuse = field(default_factory=FilterReuse)
     convolution: ConvolutionBackend = "auto"
     sequence: SequencePart = field(default_factory=WholeSequence)
 

@@ -91,7 +91,15 @@ class HyenaFilter(nn.Module):
         self.modulation = ExponentialModulation(channels, config.filter_shift)
 
     def forward(self, length: int, channels: slice = ALL, tile: int | None = None) -> tuple[Tensor, Tensor]:
-        """The filters [order - 1, C, length] and biases [order - 1, C] of `channels`, fp32.
+        """The filters [order - 1, C, length] and biases [order - 1, C] of `channels`, fp32; see `filters`."""
+        return self.filters(length, channels, tile), self.biases(channels)
+
+    def biases(self, channels: slice = ALL) -> Tensor:
+        """The biases [order - 1, C] of `channels`."""
+        return self.bias[self._rows(channels)].reshape(-1, self.filters_per_channel).T
+
+    def filters(self, length: int, channels: slice = ALL, tile: int | None = None) -> Tensor:
+        """The filters [order - 1, C, length] of `channels`, fp32.
 
         With `tile`, that many positions are computed at a time, and again in the backward pass: the network's hidden
         values are never stored. Raises SequenceTooLongError where `length` is above `l_max`.
@@ -101,8 +109,7 @@ class HyenaFilter(nn.Module):
                 f"the input has {length:,} tokens, the model's l_max is {self.l_max:,}; "
                 "cut it into windows or use a model of longer context"
             )
-        first, last, _ = channels.indices(self.bias.shape[0] // self.filters_per_channel)
-        rows = slice(first * self.filters_per_channel, last * self.filters_per_channel)
+        rows = self._rows(channels)
         z, t = self.pos_emb.z[:, :length], self.pos_emb.t[:, :length]
         if (kernels := self._fused_kernels()) is not None:
             with torch.autocast(z.device.type, enabled=False):
@@ -118,8 +125,13 @@ class HyenaFilter(nn.Module):
             )
             (filters,) = tiling(None, z, t)
         # [1, C * O, L] -> [O, C, L]
-        filters = filters[0].reshape(-1, self.filters_per_channel, length).transpose(0, 1)
-        return filters, self.bias[rows].reshape(-1, self.filters_per_channel).T
+        by_order: Tensor = filters[0].reshape(-1, self.filters_per_channel, length).transpose(0, 1)
+        return by_order
+
+    def _rows(self, channels: slice) -> slice:
+        """The filter channels of `channels`."""
+        first, last, _ = channels.indices(self.bias.shape[0] // self.filters_per_channel)
+        return slice(first * self.filters_per_channel, last * self.filters_per_channel)
 
     def _values(self, z: Tensor, t: Tensor, rows: slice) -> Tensor:
         """The filter channels `rows` [1, R, T] at the positions of the tables z [1, T, E] and t [1, T, 1]."""
@@ -150,9 +162,12 @@ class HyenaFilter(nn.Module):
         return fused_kernels("implicit_filter", z) if served and z.dtype == torch.float32 else None
 
     def _fused_arguments(self, z: Tensor, t: Tensor, rows: slice) -> tuple[Any, ...]:
-        (first, *inner), biases = zip(*self._sine_layers(), strict=True)
+        layers: list[Any] = list(self.implicit_filter)[:-1:2]
+        first, *inner = [linear.weight for linear in layers]
+        biases = torch.stack([linear.bias for linear in layers])
+        sine: Any = self.implicit_filter[1]
         deltas = self.modulation.deltas[0, 0, rows]
-        weights = first, torch.stack(inner), torch.stack(biases), self._last_weight()[rows]
+        weights = first, torch.stack(inner), biases, sine.freq[0], self._last_weight()[rows]
         return z[0], t[0, :, 0], deltas, self.modulation.shift, *weights
 
 

@@ -12,12 +12,14 @@ from hyena_ds.model.execution import Execution
 from hyena_ds.model.filter import HyenaFilter, PositionalFeatures
 from hyena_ds.model.linear import Linear
 from hyena_ds.model.sequence import own_channels
+from hyena_ds.model.tiling import trainable
 from hyena_ds.ops.linear.dispatch import linear
 from hyena_ds.ops.short_convolution.dispatch import short_convolution_finish, short_convolution_gate
 from hyena_ds.ops.short_convolution.reference import short_convolution
 from hyena_ds.ops.short_convolution.room import GradientRoom
 
 LAST_GATE = slice(0, 1)
+FP32_BYTES = 4
 
 
 class HyenaOperator(nn.Module):
@@ -129,15 +131,21 @@ class HyenaOperator(nn.Module):
 
         `tile` is that of the rank's own positions; a filter is narrower by P and longer by P.
         """
-        sequence = self.execution.sequence
-        own = own_channels(sequence, self.out_proj.in_features)
-        filters, biases = self.filter_fn(length, own, None if tile is None else tile * sequence.size)
-        return filters, biases
+        sequence, width = self.execution.sequence, self.out_proj.in_features
+        own = own_channels(sequence, width)
+        network = self.filter_fn.implicit_filter
+        filters = self.execution.filter_reuse.filters(
+            self.filter_fn,
+            FP32_BYTES * (self.order - 1) * width // sequence.size * length,
+            lambda: self.filter_fn.filters(length, own, None if tile is None else tile * sequence.size),
+            trainable(network),
+        )
+        return filters, self.filter_fn.biases(own)
 
     def filter_of(self, step: int, length: int, tile: int) -> Tensor:
         """The filter [D/P, length] of one long convolution, outside autograd."""
         with torch.no_grad():
-            return self.filters(length, tile)[0][step]
+            return self.filters(length, tile)[0][step]  # a gradient is not recorded, so that nothing is reused
 
     def settings(self, filter_again: Callable[[], Tensor] | None = None) -> ConvolutionSettings:
         """How the long convolutions of this operator are computed."""

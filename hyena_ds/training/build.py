@@ -6,6 +6,7 @@ from torch import nn
 from hyena_ds.engine.engine import TrainingEngine
 from hyena_ds.model.block import Block
 from hyena_ds.model.execution import Execution
+from hyena_ds.model.filter_reuse import FilterReuse
 from hyena_ds.model.language_model import HyenaLanguageModel
 from hyena_ds.model.parameters import is_filter_parameter
 from hyena_ds.model.sequence import SequencePart, WholeSequence
@@ -26,6 +27,7 @@ def execution_of(config: TrainingConfig, sequence: SequencePart) -> Execution:
         activation_checkpointing=engine.activation_checkpointing,
         offload=engine.offload,
         tile_tokens=engine.tile_tokens,
+        filter_reuse=FilterReuse(engine.reused_filter_bytes),
         convolution=engine.convolution,
         sequence=sequence,
     )
@@ -38,7 +40,10 @@ def build_model(config: RunConfig, sequence: SequencePart, *, share_tables: bool
 
 
 def build_engine(model: nn.Module, config: TrainingConfig, total_steps: int, device: torch.device) -> TrainingEngine:
-    """The engine that trains `model`."""
+    """The engine that trains `model`; micro-batches share filters in pretraining, where all have one length."""
+    reuse = FilterReuse()
+    if isinstance(config, RunConfig):
+        reuse = next(module.execution.filter_reuse for module in model.modules() if isinstance(module, Block))
     return TrainingEngine(
         model,
         engine=config.engine,
@@ -47,4 +52,5 @@ def build_engine(model: nn.Module, config: TrainingConfig, total_steps: int, dev
         is_filter_parameter=is_filter_parameter,
         device=device,
         whole_modules=(Block,),
+        micro_batch_begins=reuse.begin,
     )

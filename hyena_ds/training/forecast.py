@@ -29,7 +29,8 @@ PASSING_BYTES = 10.6
 TILE_BYTES = {"none": 0, "mixer": 16, "mlp": 40, "block": 40}
 # Bytes an element that are on their way between the ranks of a sequence.
 EXCHANGE_BYTES = 3.6
-# Seconds an element [B, L, D] and layer on an H200, and a filter element [D, L] (benchmarks/one_gpu.sh).
+# Seconds an element [B, L, D] and layer on an H200, and a filter element [D, L] (benchmarks/one_gpu.sh): `none` at
+# 32,768, `block` at 2^20, and between them `mlp` and `mixer` as their steps at 2^18 lie.
 SECONDS = {"none": 1.1e-10, "mixer": 1.55e-10, "mlp": 1.35e-10, "block": 1.75e-10}
 FP32_SLOWDOWN = 2.5
 FILTER_SECONDS = 3.2e-11
@@ -74,6 +75,7 @@ def forecast_stage(config: RunConfig, dimensions: ParallelDimensions, stage: Sta
         length=stage.length,
         ranks=dimensions.sequence_parallel_size,
         world_size=dimensions.world_size,
+        accumulation=plan.accumulation,
     )
     elements = stage.samples * stage.length * model.d_model * model.n_layer
     filters = stage.length * model.d_model * (model.order - 1) * model.n_layer
@@ -93,9 +95,10 @@ def forecast_stage(config: RunConfig, dimensions: ParallelDimensions, stage: Sta
 
 
 def step_memory(
-    model: ModelConfig, engine: EngineConfig, *, batch: int, length: int, ranks: int, world_size: int
-) -> dict[str, float]:
-    """Bytes by part at the peak of a step on one GPU, for micro-batches [batch, length] shared by `ranks` GPUs."""
+    model: ModelConfig, engine: EngineConfig, *, batch: int, length: int, ranks: int, world_size: int,
+    accumulation: int = 1,
+) -> dict[str, float]:  # fmt: skip
+    """Bytes by part on one GPU at the peak of a step: `accumulation` micro-batches [batch, length] on `ranks` GPUs."""
     parameters = parameter_count(model)
     held = 1 / world_size if engine.zero_stage else 1.0
     activation = FP32 if engine.precision == "fp32" else 2
@@ -103,12 +106,14 @@ def step_memory(
     filter_elements = model.d_model // ranks * (model.order - 1) * length
     pieces = GPU_PIECES if ranks > 1 else 1
     tables = FP32 * (model.emb_dim + 1) * model.l_max
+    reused = accumulation > 1 and FP32 * filter_elements <= engine.reused_filter_bytes
     return {
         # Parameters, gradients and DeepSpeed's bucket; the optimizer's two moments and, if sharded, its copy.
         "parameters and optimizer": FP32 * parameters * (3 + held * (3 if engine.zero_stage else 2)),
         "tokens and tables": tables + 6 * 8 * batch * length / ranks,
         "kept by the layers": model.n_layer * _kept_bytes(model, engine, activation, elements, length, ranks),
         "filters": FP32 * filter_elements * (1 if _keeps_spectra(engine, length) else 2),
+        "filters for all micro-batches": 2 * FP32 * filter_elements * model.n_layer if reused else 0.0,
         "gradients of activations": PASSING_BYTES * elements,
         "exchange between GPUs": EXCHANGE_BYTES * elements if ranks > 1 else 0.0,
         "workspace": max(

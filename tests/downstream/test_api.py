@@ -18,13 +18,20 @@ from safetensors.torch import load_file
 import launch.finetune
 import launch.predict
 from hyena_ds.api import HyenaDNA
-from hyena_ds.errors import InputError
+from hyena_ds.downstream.dataset import ExampleBatch, ExampleSet
+from hyena_ds.errors import InputError, StoppedError
+from hyena_ds.inference.frozen import Precision
 from hyena_ds.training.metrics import read_metrics
 from tests.downstream.conftest import PROMOTERS, launched
 from tests.engine.ranks import ROOT
 
 GOLDEN = ROOT / "tests" / "data" / "golden" / "d64_n2_l258" / "longsafari_hf"
-SETTINGS = {"split.test": 0.2, "scoring.bootstrap": 0, "logging.tensorboard": False}
+SETTINGS = {
+    "split.test": 0.2,
+    "scoring.bootstrap": 0,
+    "logging.tensorboard": False,
+    "engine.precision": "fp32",
+}
 COMPLEMENT = str.maketrans("ACGT", "TGCA")
 
 
@@ -87,6 +94,8 @@ def test_a_table_in_memory_trains_as_its_file_does(
     opened = model.fine_tune(frame, tmp_path / "run", epochs=1, settings=SETTINGS)
     assert opened.results == again.results
     assert (tmp_path / "run" / "results.json").stat().st_mtime_ns == finished
+    with pytest.raises(InputError, match="holds other examples than these"):
+        model.fine_tune(frame[1:], tmp_path / "run", epochs=1, settings=SETTINGS)
 
 
 def test_every_form_of_input_gives_the_same(trained: HyenaDNA, sequences: list[str], tmp_path: Path) -> None:
@@ -191,6 +200,26 @@ def test_a_program_goes_on_as_it_was(model: HyenaDNA, trained: HyenaDNA, run: Pa
     assert not torch.distributed.is_initialized()
 
 
+def test_a_stopped_call_is_saved_and_goes_on(
+    model: HyenaDNA, trained: HyenaDNA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch, made = ExampleSet.batch, []
+
+    def stopped_in_the_third_step(*words: Any) -> ExampleBatch:
+        made.append(words)
+        if len(made) == 3:
+            signal.raise_signal(signal.SIGTERM)
+        return batch(*words)
+
+    monkeypatch.setattr(ExampleSet, "batch", stopped_in_the_third_step)
+    with pytest.raises(StoppedError, match="the same call goes on"):
+        model.fine_tune(PROMOTERS, tmp_path / "run", epochs=1, settings=SETTINGS)
+    again = model.fine_tune(PROMOTERS, tmp_path / "run", epochs=1, settings=SETTINGS)
+    assert again.results is not None
+    assert trained.results is not None
+    assert again.results["scores"] == trained.results["scores"]
+
+
 def test_what_fine_tune_refuses(model: HyenaDNA, tmp_path: Path) -> None:
     cases: list[tuple[Any, dict[str, Any], str]] = [
         ("nowhere.csv", {}, "no data at nowhere.csv"),
@@ -228,6 +257,16 @@ def test_a_model_without_a_head_predicts_nothing(model: HyenaDNA) -> None:
 def test_the_longest_sequence_and_its_end_fit(trained: HyenaDNA) -> None:
     both = probabilities(trained, ["A" * 257, "C" * 250])
     np.testing.assert_allclose(both[0], probabilities(trained, "A" * 257)[0], rtol=1e-5)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_gpu_predicts_what_the_cpu_does(
+    trained: HyenaDNA, run: Path, sequences: list[str], precision: Precision
+) -> None:
+    on_gpu = HyenaDNA.from_pretrained(run, device="cuda", precision=precision)
+    tolerance = 1e-4 if precision == "fp32" else 3e-2
+    np.testing.assert_allclose(probabilities(on_gpu, sequences), probabilities(trained, sequences), atol=tolerance)
 
 
 def test_the_command_prints_a_table(trained: HyenaDNA, run: Path) -> None:

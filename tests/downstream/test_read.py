@@ -9,6 +9,7 @@ import pyarrow.parquet
 import pytest
 
 from hyena_ds.downstream.example import Example
+from hyena_ds.downstream.labels import LabelEncoder, find_classes
 from hyena_ds.downstream.read import read_examples
 from hyena_ds.downstream.task import TaskConfig, TaskDataConfig
 from hyena_ds.errors import InputError
@@ -116,6 +117,18 @@ def test_the_files_of_a_dataset_directory_name_their_splits(promoters: Rows, tmp
     found = read(tmp_path / "hub", tmp_path)
     assert [example.split for example in found] == ["test"] * 40 + ["train"] * 80
     assert contents(found) == [(sequence, label) for sequence, label in promoters]
+
+
+@pytest.mark.parametrize("label", ["y_*", ("y_b", "y_a")])
+def test_several_label_columns_give_their_names(label: str | tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("sequence,y_a,y_b\nACGT,1,0\nACGA,0,1\n")
+    task = TaskConfig(name="profile", kind="multilabel")
+    found = read(tmp_path / "rows.csv", tmp_path, task, label=label)
+    names = ("y_a", "y_b") if label == "y_*" else ("y_b", "y_a")
+    assert find_classes(task, found) == names
+    assert LabelEncoder(task, names).encode(found)[0].tolist() == [float(name == "y_a") for name in names]
+    with pytest.raises(InputError, match=r"names 2 columns \(y_., y_.\), of which task.kind=binary takes one"):
+        find_classes(TASK, found)
 
 
 def test_ambiguity_codes_become_n(tmp_path: Path) -> None:

@@ -54,7 +54,13 @@ def run_stage(stage: Any, rank: int, world_size: int) -> dict[str, Any]:
     )
     seen: dict[str, Tensor] = {}
     layer = engine.module.module.backbone.layers[1]
-    layer.mixer.filter_fn.register_forward_hook(lambda module, inputs, output: seen.update(filter=output[0].detach()))
+    compute = layer.mixer.filter_fn.filters
+
+    def filters(*given: Any) -> Tensor:
+        seen["filter"] = compute(*given).detach()
+        return compute(*given)
+
+    layer.mixer.filter_fn.filters = filters
     layer.mlp.fc2.register_forward_hook(lambda module, inputs, output: seen.update(inner=output.detach()))
     engine.accumulate([torch.arange(ROWS).chunk(world_size)[rank]], loss_of, valid_targets=ROWS * LENGTH)
     found = {"gradients": engine.full_gradients(), "filter": seen["filter"].clone(), "inner": seen["inner"].dtype}

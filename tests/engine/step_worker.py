@@ -139,14 +139,16 @@ def loss_of(step: int, case: Case, sequence: SequencePart) -> Any:
 
 
 def run_case(case: Case, sequence: SequencePart, rows: Any) -> dict[str, Any]:
+    model = make_model(case, sequence)
     engine = TrainingEngine(
-        make_model(case, sequence),
+        model,
         engine=EngineConfig(zero_stage=case.zero_stage, precision="fp32", parameter_persistence_threshold=0),  # type: ignore[arg-type]
         optimizer=OPTIMIZER,
         total_steps=STEPS,
         is_filter_parameter=is_filter_parameter,
         device=torch.device("cpu"),
         whole_modules=(Block,),
+        micro_batch_begins=model.backbone.execution.filter_reuse.begin,
     )
     found: dict[str, Any] = {"loss": [], "norm": []}
     for step in range(STEPS):

@@ -29,10 +29,12 @@ def check(
         given = features.to(device), times.to(device), deltas.to(device)
         return fused.fused_implicit_filter(*given, shift, *weights)
 
-    def plain(first: torch.Tensor, inner: torch.Tensor, biases: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+    def plain(
+        first: torch.Tensor, inner: torch.Tensor, biases: torch.Tensor, frequency: torch.Tensor, last: torch.Tensor
+    ) -> torch.Tensor:
         hidden = features.double()
         for weight, bias in zip((first, *inner), biases, strict=True):
-            hidden = torch.sin(hidden @ weight.T + bias)
+            hidden = torch.sin(frequency * (hidden @ weight.T + bias))
         return last @ hidden.T * (torch.exp(-deltas.double().abs()[:, None] * times.double()) + shift)
 
     found = outputs_and_gradients(kernels, weights, device)
@@ -64,9 +66,11 @@ def test_weights_of_zero(kernel_device: torch.device) -> None:
 
 
 def test_what_is_not_finite_shows(kernel_device: torch.device) -> None:
-    weights = [torch.zeros(16, 5), torch.zeros(2, 16, 16), torch.zeros(3, 16), torch.full((4, 16), torch.nan)]
     tables = torch.ones(10, 5), torch.ones(10), torch.ones(4)
-    given = [value.to(kernel_device) for value in (*tables, *weights)]
+    sine_layers = torch.zeros(16, 5), torch.zeros(2, 16, 16), torch.zeros(3, 16), torch.ones(16)
+    last = torch.ones(4, 16)
+    last[:, 3] = torch.nan
+    given = [value.to(kernel_device) for value in (*tables, *sine_layers, last)]
     filters = fused.fused_implicit_filter(*given[:3], 0.0, *given[3:])
     assert filters.isnan().all()
 

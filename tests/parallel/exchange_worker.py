@@ -31,7 +31,7 @@ def count_step(sequence: SequenceGroup, policy: Any, order: int) -> dict[str, An
     tokens = torch.randint(7, 11, (1, LENGTH // sequence.size))
     calls, elements = Counter[str](), Counter[int]()
     exchange, gather = torch.distributed.all_to_all_single, torch.distributed.all_gather
-    convolve = convolution.long_convolution
+    convolve = convolution.convolve
 
     def counted(name: str, function: Any) -> Any:
         def call(*words: Any, **named: Any) -> Any:
@@ -45,7 +45,7 @@ def count_step(sequence: SequenceGroup, policy: Any, order: int) -> dict[str, An
     with (
         mock.patch.object(torch.distributed, "all_to_all_single", counted("exchanges", exchange)),
         mock.patch.object(torch.distributed, "all_gather", counted("halos", gather)),
-        mock.patch.object(convolution, "long_convolution", counted("convolutions", convolve)),
+        mock.patch.object(convolution, "convolve", counted("convolutions", convolve)),
     ):
         model(tokens, targets=tokens).sum().backward()
     return {**calls, "elements": dict(elements)}

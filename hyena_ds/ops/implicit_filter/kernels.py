@@ -15,6 +15,8 @@ BLOCK = tl.constexpr(64)
 NARROWEST = tl.constexpr(16)
 # What features and sines, up to 1, are multiplied by, so that the second parts of small ones are exact, too.
 LIFT = tl.constexpr(1024.0)
+# The power of two below a scaled weight's largest magnitude.
+LARGEST_PART = tl.constexpr(8.0)
 
 
 @triton.jit
@@ -59,6 +61,40 @@ def _product(left_high, left_low, right_high, right_low):
     total = tl.dot(left_low, right_high)
     total = tl.dot(left_high, right_low, total)
     return tl.dot(left_high, right_high, total)
+
+
+@triton.jit
+def _folded(weight, frequency, row, rows, columns, COLUMNS: tl.constexpr, FOLD: tl.constexpr):
+    """Rows [BLOCK] of `weight` [rows, columns] as [BLOCK, COLUMNS], with FOLD times `frequency` [rows]."""
+    column = tl.arange(0, COLUMNS)[None, :]
+    value = tl.load(weight + row * columns + column, mask=(row < rows) & (column < columns), other=0.0)
+    if FOLD:
+        value *= tl.load(frequency + row, mask=row < rows, other=0.0)
+    return value
+
+
+@triton.jit
+def weight_parts(
+    weight, frequency, parts, scales, rows, columns, COLUMNS: tl.constexpr, FOLD: tl.constexpr
+):  # fmt: skip
+    """The parts [2, rows, COLUMNS] of weights [rows, columns], with FOLD times `frequency` [rows], padded with zeros.
+
+    A program takes one of several matrices. The parts are to be multiplied by its scale, a power of two.
+    """
+    weight += tl.program_id(0) * rows * columns
+    parts += tl.program_id(0) * (2 * rows * COLUMNS)
+    largest = 0.0
+    for block in range(tl.cdiv(rows, BLOCK)):
+        row = (tl.arange(0, BLOCK) + block * BLOCK)[:, None]
+        largest = tl.maximum(largest, largest_of(_folded(weight, frequency, row, rows, columns, COLUMNS, FOLD)))
+    power, inverse = power_below(largest)
+    for block in range(tl.cdiv(rows, BLOCK)):
+        row = (tl.arange(0, BLOCK) + block * BLOCK)[:, None]
+        high, low = _parts(_folded(weight, frequency, row, rows, columns, COLUMNS, FOLD) * inverse * LARGEST_PART)
+        place = parts + row * COLUMNS + tl.arange(0, COLUMNS)[None, :]
+        tl.store(place, high, mask=row < rows)
+        tl.store(place + rows * COLUMNS, low, mask=row < rows)
+    tl.store(scales + tl.program_id(0), power / LARGEST_PART)
 
 
 @triton.jit

@@ -35,6 +35,13 @@ def rotated(re, im, left, right):
 
 
 @triton.jit
+def square(table, SIZE: tl.constexpr):
+    """A table [SIZE, SIZE]."""
+    line = tl.arange(0, SIZE)
+    return tl.load(table + line[:, None] * SIZE + line[None, :])
+
+
+@triton.jit
 def narrow(value, EXACT: tl.constexpr):
     """The dtype that products take and memory holds."""
     return value if EXACT else value.to(tl.float16)

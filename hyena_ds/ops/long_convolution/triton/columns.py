@@ -15,6 +15,7 @@ from hyena_ds.ops.long_convolution.triton.arithmetic import (
     power_below,
     product,
     rotated,
+    square,
     transform_left,
 )
 
@@ -30,12 +31,6 @@ def _lines(channel, channels, points, R: tl.constexpr):
     line = tl.arange(0, R)
     neighbour = line // points
     return neighbour, line % points, (neighbour < R // points) & (channel + neighbour < channels)
-
-
-@triton.jit
-def _square(table, R: tl.constexpr):
-    line = tl.arange(0, R)
-    return tl.load(table + line[:, None] * R + line[None, :])
 
 
 @triton.jit
@@ -61,7 +56,7 @@ def columns_forward(
     scales += row * tiles
     from_line = neighbour * channel_stride
     to_line = ((neighbour * (HALVES * points) + outer) * (2 * inner))[:, None]
-    left_re, left_im = _square(table_re + half * R * R, R), _square(table_im + half * R * R, R)
+    left_re, left_im = square(table_re + half * R * R, R), square(table_im + half * R * R, R)
     zero = tl.zeros((R, TILE_COLUMNS), tl.float32)
     for tile in range(chunk * share, tl.minimum(chunk * share + share, tiles)):
         column = tile * TILE_COLUMNS + tl.arange(0, TILE_COLUMNS)
@@ -119,9 +114,9 @@ def columns_inverse(
         other = scale
         largest = tl.max(scale)
     scale, other, gain = scale * (1.0 / largest), other * (1.0 / largest), gain * largest
-    left_re, left_im = _square(table_re, R), _square(table_im, R)
+    left_re, left_im = square(table_re, R), square(table_im, R)
     if HALVES == 2:
-        right_re, right_im = _square(table_re + R * R, R), _square(table_im + R * R, R)
+        right_re, right_im = square(table_re + R * R, R), square(table_im + R * R, R)
     weight = tl.load(bias + channel + neighbour, mask=valid, other=0.0).to(tl.float32)[:, None] if DIRECT else 0.0
     zero = tl.zeros((R, TILE_COLUMNS), tl.float32)
     for tile in range(chunk * share, tl.minimum(chunk * share + share, tiles)):

@@ -2,6 +2,10 @@
 
 A row of planes [R1, 2, N2] is transformed by a DFT from the left, a turn and a DFT from the right; the frequencies
 stay in the order that this gives, since products need none. Everything is done where the row stands.
+
+Nothing overflows fp16, though products are not looked at: values of a tile are below 2, so those of a row and of its
+spectrum have a norm of at most 4 sqrt(N), or 4,096 (tables are unitary but for factors up to sqrt(2)). The spectrum of a
+filter is scaled to magnitudes below 3; with 2 for both directions and sqrt(2) of the tables back, 35,000 is the end.
 """
 
 import triton
@@ -12,6 +16,7 @@ from hyena_ds.ops.long_convolution.triton.arithmetic import (
     narrow,
     power_below,
     rotated,
+    square,
     times,
     transform_left,
     transform_right,
@@ -21,17 +26,6 @@ from hyena_ds.ops.long_convolution.triton.columns import TILE_COLUMNS
 # Lines of a tile, A at most.
 SIDE = tl.constexpr(64)
 TURN = tl.constexpr(6.283185307179586)
-# What keeps the worst case within fp16 without a look at the values: a spectrum of values below 2 stays below
-# 4 sqrt(N), or 4,096, and is multiplied by a filter's below 0.75 and, in both directions, by 2. What a right DFT makes
-# of it, at most 8 times as large, fits; what the left one does, 12 times that, is stored multiplied by RESERVE.
-FILTER_CEILING = tl.constexpr(0.25)
-RESERVE = tl.constexpr(0.0625)
-
-
-@triton.jit
-def _square(table, SIZE: tl.constexpr):
-    line = tl.arange(0, SIZE)
-    return tl.load(table + line[:, None] * SIZE + line[None, :])
 
 
 @triton.jit
@@ -91,8 +85,8 @@ def rows_transformed(
     WIDTH: tl.constexpr, EXACT: tl.constexpr,
 ):  # fmt: skip
     """Rows become their spectra, scaled for products; a program takes `share` of them."""
-    left_re, left_im = _square(left_re, SIDE), _square(left_im, SIDE)
-    right_re, right_im = _square(right_re, WIDTH), _square(right_im, WIDTH)
+    left_re, left_im = square(left_re, SIDE), square(left_im, SIDE)
+    right_re, right_im = square(right_re, WIDTH), square(right_im, WIDTH)
     first = tl.program_id(0) * share
     for number in range(first, tl.minimum(first + share, rows)):
         row = tl.cast(number, tl.int64)
@@ -100,9 +94,8 @@ def rows_transformed(
             planes, scales, row, row // outers, height, left_re, left_im, right_re, right_im, WIDTH, EXACT
         )
         own, inverse = power_below(largest_of(tl.maximum(tl.abs(re), tl.abs(im))))
-        inverse *= FILTER_CEILING
         _store(re * inverse, im * inverse, planes, row, height, WIDTH, EXACT)
-        tl.store(out_scales + row, scale * own / FILTER_CEILING)
+        tl.store(out_scales + row, scale * own)
 
 
 @triton.jit
@@ -115,8 +108,8 @@ def rows_filtered(
 
     With KEEP, their own spectra go into `kept`.
     """
-    left_re, left_im = _square(left_re, SIDE), _square(left_im, SIDE)
-    right_re, right_im = _square(right_re, WIDTH), _square(right_im, WIDTH)
+    left_re, left_im = square(left_re, SIDE), square(left_im, SIDE)
+    right_re, right_im = square(right_re, WIDTH), square(right_im, WIDTH)
     first = tl.program_id(0) * share
     for number in range(first, tl.minimum(first + share, rows)):
         row = tl.cast(number, tl.int64)
@@ -132,8 +125,8 @@ def rows_filtered(
         else:
             re, im = times(re, im, filter_re, filter_im)
         re, im = _restored(re, im, height, left_re, left_im, right_re, right_im, WIDTH, EXACT)
-        _store(re * RESERVE, im * RESERVE, planes, row, height, WIDTH, EXACT)
-        tl.store(out_scales + row, scale * tl.load(spectrum_scales + row % filter_rows) / RESERVE)
+        _store(re, im, planes, row, height, WIDTH, EXACT)
+        tl.store(out_scales + row, scale * tl.load(spectrum_scales + row % filter_rows))
 
 
 @triton.jit
@@ -148,8 +141,8 @@ def rows_gradients(
     samples of products with the conjugate spectra `kept` of the signal.
     """
     own_row = tl.program_id(0).to(tl.int64)
-    left_re, left_im = _square(left_re, SIDE), _square(left_im, SIDE)
-    right_re, right_im = _square(right_re, WIDTH), _square(right_im, WIDTH)
+    left_re, left_im = square(left_re, SIDE), square(left_im, SIDE)
+    right_re, right_im = square(right_re, WIDTH), square(right_im, WIDTH)
     total_re = tl.zeros((SIDE, WIDTH), tl.float32)
     total_im = tl.zeros((SIDE, WIDTH), tl.float32)
     filter_scale = tl.load(spectrum_scales + own_row)
@@ -169,8 +162,8 @@ def rows_gradients(
         else:
             re, im = times(re, im, filter_re.to(tl.float32), -filter_im.to(tl.float32))
         re, im = _restored(re, im, height, left_re, left_im, right_re, right_im, WIDTH, EXACT)
-        _store(re * RESERVE, im * RESERVE, planes, row, height, WIDTH, EXACT)
-        tl.store(out_scales + row, scale * filter_scale / RESERVE)
+        _store(re, im, planes, row, height, WIDTH, EXACT)
+        tl.store(out_scales + row, scale * filter_scale)
     if BIDIRECTIONAL:
         total_re, total_im = 2 * total_re, tl.zeros_like(total_im)
     own, inverse = power_below(largest_of(tl.maximum(tl.abs(total_re), tl.abs(total_im))))

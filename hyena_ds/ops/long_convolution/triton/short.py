@@ -13,16 +13,12 @@ from hyena_ds.ops.long_convolution.triton.arithmetic import (
     power_below,
     product,
     rotated,
+    square,
     times,
     transform_right,
 )
 
 SIDE = tl.constexpr(64)
-
-
-@triton.jit
-def _load(source):
-    return tl.load(source + tl.arange(0, SIDE)[:, None] * SIDE + tl.arange(0, SIDE)[None, :])
 
 
 @triton.jit
@@ -85,8 +81,8 @@ def short_spectra(
     channel = tl.program_id(0).to(tl.int64)
     position, inside, _ = _place(length, height, WIDTH)
     taps = tl.load(filters + channel * tl.multiple_of(length, ALIGN) + position, mask=inside, other=0.0)
-    left_re, left_im = _load(left_re), _load(left_im)
-    right_re, right_im = _load(right_re), _load(right_im)
+    left_re, left_im = square(left_re, SIDE), square(left_im, SIDE)
+    right_re, right_im = square(right_re, SIDE), square(right_im, SIDE)
     taps = taps.to(tl.float32)
     re, im, scale = _spectrum(taps, left_re, left_im, right_re, right_im, step, WIDTH, EXACT)
     _store(spectra + channel * (2 * SIDE * SIDE), narrow(re, EXACT))
@@ -110,9 +106,9 @@ def short_filtered(
     values += channel * tl.multiple_of(channel_stride, ALIGN)
     spectra += channel * (2 * SIDE * SIDE)
     position, inside, sample = _place(length, height, WIDTH)
-    left_re, left_im = _load(left_re), _load(left_im)
-    back_re, back_im = _load(back_re), _load(back_im)
-    right_re, right_im = _load(right_re), _load(right_im)
+    left_re, left_im = square(left_re, SIDE), square(left_im, SIDE)
+    back_re, back_im = square(back_re, SIDE), square(back_im, SIDE)
+    right_re, right_im = square(right_re, SIDE), square(right_im, SIDE)
     gain *= tl.load(scales + channel)
     weight = tl.load(bias + channel).to(tl.float32)
     samples: tl.constexpr = SIDE // WIDTH
@@ -123,7 +119,7 @@ def short_filtered(
         used = inside & (row < batch)[None, :]
         value = tl.load(values + place, mask=used, other=0.0).to(tl.float32)
         re, im, scale = _spectrum(value, left_re, left_im, right_re, right_im, step, WIDTH, EXACT)
-        filter_re, filter_im = _load(spectra), _load(spectra + SIDE * SIDE)
+        filter_re, filter_im = square(spectra, SIDE), square(spectra + SIDE * SIDE, SIDE)
         if BIDIRECTIONAL:
             re, im = 2 * re * filter_re, 2 * im * filter_re
         elif ADJOINT:
@@ -152,8 +148,8 @@ def short_correlated(
     received_batch_stride = tl.multiple_of(received_batch_stride, ALIGN)
     received_channel_stride = tl.multiple_of(received_channel_stride, ALIGN)
     position, inside, sample = _place(length, height, WIDTH)
-    left_re, left_im = _load(left_re), _load(left_im)
-    right_re, right_im = _load(right_re), _load(right_im)
+    left_re, left_im = square(left_re, SIDE), square(left_im, SIDE)
+    right_re, right_im = square(right_re, SIDE), square(right_im, SIDE)
     total_re = tl.zeros((SIDE, SIDE), tl.float32)
     total_im = tl.zeros((SIDE, SIDE), tl.float32)
     samples: tl.constexpr = SIDE // WIDTH
@@ -185,8 +181,8 @@ def short_restored(
     channel = tl.program_id(0).to(tl.int64)
     position, inside, sample = _place(length, height, WIDTH)
     spectra += channel * (2 * SIDE * SIDE)
-    re, im = _load(spectra), _load(spectra + SIDE * SIDE)
-    back_re, back_im = _load(back_re), _load(back_im)
-    right_re, right_im = _load(right_re), _load(right_im)
+    re, im = square(spectra, SIDE), square(spectra + SIDE * SIDE, SIDE)
+    back_re, back_im = square(back_re, SIDE), square(back_im, SIDE)
+    right_re, right_im = square(right_re, SIDE), square(right_im, SIDE)
     result = _values(re, im, back_re, back_im, right_re, right_im, step, WIDTH, EXACT) * gain
     tl.store(output + channel * length + position, result, mask=inside & (sample == 0)[None, :])
