@@ -1,16 +1,18 @@
 """Fetch published data: `python launch/fetch.py genomic_benchmarks/human_ocr_ensembl [--data data]`."""
 
 import argparse
+import json
+import shlex
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from hyena_ds.downstream.tasks.catalogue import PUBLISHED, fetch_task, find_published
-from hyena_ds.downstream.tasks.genomic_benchmarks import FAMILY as TABLES
 from hyena_ds.errors import run_command
 from hyena_ds.genome.fetch import Source, fetch
 
+DATA = Path("data")  # where configs look
 # The genome and the intervals that the published models were trained on.
 BASENJI = "https://storage.googleapis.com/basenji_barnyard2"
 HG38 = (
@@ -35,7 +37,7 @@ def main() -> None:
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="hg38, or a task such as nucleotide_transformer/H3")
-    parser.add_argument("--data", type=Path, default=Path("data"), help="where the files are, or go (default data)")
+    parser.add_argument("--data", type=Path, default=DATA, help="where the files are, or go (default data)")
     parser.add_argument("--list", action="store_true", help="print the names of all tasks")
     arguments = parser.parse_args()
     if arguments.list:
@@ -48,9 +50,13 @@ def main() -> None:
             shards = f"--fasta human={genome} --bed {intervals} --output {arguments.data / 'hg38'} --length 1024"
             print(f"done: python -m preprocessing.shard {shards}")
         else:
-            directory = fetch_task(find_published(name), arguments.data)
-            form = " data.format=intervals data.fasta=GENOME" if name.startswith(TABLES) else ""
-            print(f"done: python launch/finetune.py --config configs/finetune/{name}.yaml data.train={directory}{form}")
+            task = find_published(name)
+            fetch_task(task, arguments.data)
+            words = ["--config", f"configs/finetune/{task.config}", f"task.published={name}"]
+            if arguments.data != DATA:
+                section = task.sections(arguments.data)["data"]
+                words += [f"data.{key}={json.dumps(section[key])}" for key in ("train", "fasta") if key in section]
+            print(f"done: python launch/finetune.py {shlex.join(words)}")
 
 
 if __name__ == "__main__":

@@ -11,9 +11,10 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from hyena_ds.config.section import Section
 from hyena_ds.errors import InputError
 
-ConfigType = TypeVar("ConfigType", bound=BaseModel)
+ConfigType = TypeVar("ConfigType", bound=Section)
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -155,7 +156,7 @@ def build_config(values: dict[str, Any], config_type: type[ConfigType], place: s
     """`values` as `config_type`; raises InputError with the dotted path, the bad value and the remedy."""
     # In JSON mode strict types still take a mapping for a section and a list for a tuple.
     try:
-        text = json.dumps(values, default=str)
+        text = json.dumps(config_type.completed(values), default=str)
     except ValueError:
         raise InputError(f"{place}: an alias holds itself; write its values out") from None
     try:

@@ -1,11 +1,13 @@
 """The config of a whole fine-tuning run, made of its components' sections."""
 
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from hyena_ds.config.section import Section
 from hyena_ds.downstream.task import Method, SplitConfig, TaskConfig, TaskDataConfig
+from hyena_ds.downstream.tasks.catalogue import find_published
 from hyena_ds.model.config import ModelConfig
 from hyena_ds.model.decoder import DecoderConfig
 from hyena_ds.training.config import TrainingConfig
@@ -68,6 +70,9 @@ class ScoringConfig(Section):
 class FineTuneConfig(TrainingConfig):
     """One YAML file is one task on one model; `configs/finetune/` holds examples.
 
+    What a config of a published task, `task.published`, leaves out of its sections `task` and `data` is as published,
+    its files where launch/fetch.py leaves them; its run directory is named after it.
+
     `method` trains the whole model (`full`), the head on a backbone that stays (`frozen`), or the head on embeddings
     computed once (`probe`). `seeds` repeats the run, with a mean and deviation over all. `class_weights` are `none`,
     `balanced`, or one number a class.
@@ -85,6 +90,16 @@ class FineTuneConfig(TrainingConfig):
     batch: ExampleBatchConfig
     stages: tuple[ExampleStageConfig, ...] = Field(min_length=1)
     scoring: ScoringConfig = ScoringConfig()
+
+    @classmethod
+    def completed(cls, values: dict[str, Any]) -> dict[str, Any]:
+        task = values.get("task")
+        published = task.get("published") if isinstance(task, dict) else None
+        if not isinstance(published, str):
+            return values
+        sections = find_published(published).sections(Path("data"))
+        filled = {name: {**section, **values.get(name, {})} for name, section in sections.items()}
+        return {"run_directory": f"runs/{published}", **values, **filled}
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "FineTuneConfig":

@@ -12,7 +12,7 @@ from hyena_ds.downstream.task import TaskConfig, TaskDataConfig
 from hyena_ds.downstream.tasks.catalogue import find_published
 from hyena_ds.downstream.tasks.chromatin import label_names, read_coordinates
 from hyena_ds.downstream.tasks.entry import count_examples
-from hyena_ds.downstream.tasks.genomic_benchmarks import read_interval_tables
+from hyena_ds.downstream.tasks.genomic_benchmarks import interval_tables, read_interval_tables
 from hyena_ds.downstream.tasks.species import read_species
 from hyena_ds.downstream.tasks.splice_sites import read_splice_sites
 from hyena_ds.errors import InputError
@@ -85,7 +85,9 @@ def _read_drawn(path: Path, config: TaskDataConfig, cache: Path, say: Say) -> It
 
 def _format(path: Path) -> str:
     if path.is_dir():
-        return "table" if dataset_files(path) else "folders"
+        if dataset_files(path):
+            return "table"
+        return "intervals" if interval_tables(path) else "folders"
     suffix = bare_suffix(path)
     if suffix in TEXT_SUFFIXES + BINARY_SUFFIXES:
         return "table"

@@ -22,16 +22,18 @@ def find_published(name: str) -> PublishedTask:
 
 
 def fetch_task(task: PublishedTask, data: Path, say: Say = print) -> Path:
-    """Fetch the files of a task below the directory `data` and count their examples; returns the task's directory.
+    """Fetch the files of a task below the directory `data`, count their examples, then fetch what genomes they need.
 
-    Raises what `fetch` and `PublishedTask.check` raise.
+    Returns the task's directory. Raises what `fetch` and `PublishedTask.check` raise.
     """
     for source in task.sources:
         fetch(source, data, say)
     directory = data / task.name
-    if task.name.startswith(genomic_benchmarks.FAMILY):
+    if task.genomes:
         task.check(genomic_benchmarks.count_tables(directory))
     else:
-        form = TaskDataConfig(train=str(directory), format="fasta", header_label=nucleotide_transformer.HEADER_LABEL)
+        form = TaskDataConfig.model_validate(task.sections(data)["data"])
         task.check(count_examples(read_labelled_fasta(directory, form)))
+    for genome in dict.fromkeys(task.genomes.values()):
+        fetch(genome, data, say)
     return directory

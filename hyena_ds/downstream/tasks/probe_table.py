@@ -1,18 +1,17 @@
 """One probe on every task of the Nucleotide Transformer: the table of Helical's model card from any weights."""
 
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hyena_ds.config.load import build_config, set_value
+from hyena_ds.config.load import build_config
 from hyena_ds.downstream.call import fine_tune_here
 from hyena_ds.downstream.config import FineTuneConfig
 from hyena_ds.downstream.results import write_table
 from hyena_ds.downstream.task import Metric
 from hyena_ds.downstream.tasks.entry import PublishedTask
-from hyena_ds.downstream.tasks.nucleotide_transformer import HEADER_LABEL, PAPER
+from hyena_ds.downstream.tasks.nucleotide_transformer import PAPER
 
 COLUMNS = ("task", "metric", "value", "low", "high", "paper")
 
@@ -33,22 +32,13 @@ def probe_config(
     values: Mapping[str, Any], task: PublishedTask, model: str, data: Path, output: Path
 ) -> FineTuneConfig:
     """The config `values`, such as those of probe_helical.yaml, on another task, as `launch/fetch.py` leaves it."""
-    name = task.name.split("/")[1]
-    settings = {
-        "run_directory": str(output / name),
-        "task.name": name,
-        "task.kind": task.kind,
-        "task.metric": task.metric,
-        "task.published": task.name,
-        "task.source": task.name,
-        "data.train": str(data / task.name),
-        "data.format": "fasta",
-        "data.header_label": HEADER_LABEL,
-        "start.checkpoint": model,
+    changed = {
+        **values,
+        "run_directory": str(output / task.name.split("/")[1]),
+        "task": {"published": task.name},
+        "data": task.sections(data)["data"],
+        "start": {**values.get("start", {}), "checkpoint": model},
     }
-    changed = deepcopy(dict(values))
-    for dotted, value in settings.items():
-        set_value(changed, dotted, value, task.name)
     return build_config(changed, FineTuneConfig, task.name)
 
 
