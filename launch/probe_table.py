@@ -1,6 +1,5 @@
 """Helical's probe on all 18 tasks: `python launch/probe_table.py --model hf/1k --output reports/probe`."""
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from hyena_ds.downstream.tasks.catalogue import PUBLISHED, find_published
 from hyena_ds.downstream.tasks.nucleotide_transformer import ORIGINAL, REVISED
 from hyena_ds.downstream.tasks.probe_table import probe, probe_config, write_probe_table
 from hyena_ds.errors import run_command
+from launch.command_parser import command_parser
 
 EXAMPLES = """\
 examples:
@@ -25,9 +25,7 @@ in percent with its interval, beside that of the HyenaDNA paper, which fine-tune
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__, EXAMPLES)
     parser.add_argument("--model", required=True, help="a run, an export, published weights, or a name on the hub")
     parser.add_argument("--output", type=Path, required=True, help="a directory of its own for this model")
     parser.add_argument("--data", type=Path, default=Path("data"), help="where launch/fetch.py left the tasks")

@@ -61,29 +61,35 @@ def fetch(source: Source, data: Path, say: Say = print) -> Path:
     Raises InputError where the file cannot be had or its bytes are wrong, StoppedError where the connection broke off
     and the same call goes on from there.
     """
-    if not source.url.startswith(SCHEMES):
-        raise InputError(f"{source.url} is neither https nor http; give another address")
     target = data / source.path
-    partial, expected = _Partial.of(target), _expected(target, source)
     fresh = not target.is_file()
-    if fresh:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _download(source.url, partial, say)
-    digest = sha256_of(partial.bytes if fresh else target)
+    found = download(source.url, target, say) if fresh else target
+    digest, expected = sha256_of(found), source.sha256 or kept_sha256(target)
     if expected not in (None, digest):
         origin = "as published" if source.sha256 else f"as kept in {target.with_name(CHECKSUMS_NAME)}"
         if fresh:
-            partial.remove()
+            found.unlink()
             raise InputError(f"{source.url} has SHA-256 {digest}, not {expected} {origin}: its bytes were removed")
         raise InputError(f"{target} has SHA-256 {digest}, not {expected} {origin}; delete it to fetch it again")
-    if fresh:
-        partial.bytes.replace(target)
-        partial.remove()
+    found.replace(target)
     if expected is None:
-        with target.with_name(CHECKSUMS_NAME).open("a", encoding="utf-8") as file:
-            file.write(f"{digest}  {target.name}\n")
+        keep_sha256(target, digest)
         say(f"{target}: no checksum is published; SHA-256 {digest} is kept in {CHECKSUMS_NAME}")
     return target
+
+
+def download(url: str, target: Path, say: Say) -> Path:
+    """All bytes of `url`, unchecked, in a file beside `target`; what broke off before is gone on from.
+
+    Raises what `fetch` does.
+    """
+    if not url.startswith(SCHEMES):
+        raise InputError(f"{url} is neither https nor http; give another address")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = _Partial.of(target)
+    _download(url, partial, say)
+    partial.validator.unlink(missing_ok=True)
+    return partial.bytes
 
 
 def sha256_of(path: Path) -> str:
@@ -92,13 +98,19 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _expected(target: Path, source: Source) -> str | None:
-    """The published SHA-256, or that of the first time."""
-    kept = target.with_name(CHECKSUMS_NAME)
-    if source.sha256 is not None or not kept.is_file():
-        return source.sha256
+def kept_sha256(path: Path) -> str | None:
+    """What SHA256SUMS beside a file says of it."""
+    kept = path.with_name(CHECKSUMS_NAME)
+    if not kept.is_file():
+        return None
     rows = (line.split("  ", 1) for line in kept.read_text(encoding="utf-8").splitlines())
-    return {name: digest for digest, name in rows}.get(target.name)
+    return {name: digest for digest, name in rows}.get(path.name)
+
+
+def keep_sha256(path: Path, digest: str) -> None:
+    """Add a line to SHA256SUMS beside a file."""
+    with path.with_name(CHECKSUMS_NAME).open("a", encoding="utf-8") as file:
+        file.write(f"{digest}  {path.name}\n")
 
 
 def _download(url: str, partial: _Partial, say: Say) -> None:

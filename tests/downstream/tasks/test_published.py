@@ -24,8 +24,10 @@ from hyena_ds.errors import InputError
 from hyena_ds.genome.alphabet import decode
 from hyena_ds.genome.fasta import FastaReader, open_fasta
 from hyena_ds.genome.fetch import Source
+from hyena_ds.genome.index import read_index
 from hyena_ds.genome.interval import Interval
 from launch.fetch import main as fetch_main
+from preprocessing.shard import main as shard_main
 from tests.downstream.conftest import launched
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -252,3 +254,13 @@ def test_the_command_takes_files_already_here(tmp_path: Path) -> None:
     words = shlex.split(printed.partition("done: python launch/finetune.py --config ")[2])
     config = load_config(ROOT / words[0], FineTuneConfig, words[1:])
     assert (config.task.published, config.data.train) == ("nucleotide_transformer/promoter_tata", str(directory))
+
+
+def test_what_follows_the_fetch_of_hg38_makes_its_shards(tmp_path: Path) -> None:
+    (tmp_path / "genomes").mkdir()
+    (tmp_path / "genomes/hg38.ml.fa.gz").write_bytes(YEAST.read_bytes())
+    (tmp_path / "genomes/human-sequences.bed").write_text("chrI\t0\t4000\ttrain\nchrI\t8000\t9000\tvalid\n")
+    printed = launched(fetch_main, "hg38", "--data", tmp_path)
+    words = shlex.split(printed.partition("done: python -m preprocessing.shard ")[2])
+    assert f"{tmp_path / 'hg38'}" in launched(shard_main, *words)
+    assert read_index(tmp_path / "hg38").policy == "extend"
