@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hyena_ds.errors import InputError
 from hyena_ds.genome.fasta import Say
-from hyena_ds.genome.fetch import CHUNK_BYTES, Source, download, fetch, keep_sha256, sha256_of
+from hyena_ds.genome.fetch import CHUNK_BYTES, Source, download, fetch
 
 API = "https://api.ncbi.nlm.nih.gov/datasets/v2/genome/accession"
 ACCESSION = re.compile(r"GC[AF]_\d{9}\.\d+")
@@ -33,7 +33,6 @@ def fetch_assembly(accession: str, data: Path, say: Say = print, api: str = API)
             _unpack(package, accession, target)
         finally:
             package.unlink()
-        keep_sha256(target, sha256_of(target))
     return fetch(Source(url, path), data, say)
 
 

@@ -64,7 +64,7 @@ def fetch(source: Source, data: Path, say: Say = print) -> Path:
     target = data / source.path
     fresh = not target.is_file()
     found = download(source.url, target, say) if fresh else target
-    digest, expected = sha256_of(found), source.sha256 or kept_sha256(target)
+    digest, expected = sha256_of(found), source.sha256 or _kept_sha256(target)
     if expected not in (None, digest):
         origin = "as published" if source.sha256 else f"as kept in {target.with_name(CHECKSUMS_NAME)}"
         if fresh:
@@ -73,7 +73,8 @@ def fetch(source: Source, data: Path, say: Say = print) -> Path:
         raise InputError(f"{target} has SHA-256 {digest}, not {expected} {origin}; delete it to fetch it again")
     found.replace(target)
     if expected is None:
-        keep_sha256(target, digest)
+        with target.with_name(CHECKSUMS_NAME).open("a", encoding="utf-8") as file:
+            file.write(f"{digest}  {target.name}\n")
         say(f"{target}: no checksum is published; SHA-256 {digest} is kept in {CHECKSUMS_NAME}")
     return target
 
@@ -98,19 +99,13 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def kept_sha256(path: Path) -> str | None:
+def _kept_sha256(path: Path) -> str | None:
     """What SHA256SUMS beside a file says of it."""
     kept = path.with_name(CHECKSUMS_NAME)
     if not kept.is_file():
         return None
     rows = (line.split("  ", 1) for line in kept.read_text(encoding="utf-8").splitlines())
     return {name: digest for digest, name in rows}.get(path.name)
-
-
-def keep_sha256(path: Path, digest: str) -> None:
-    """Add a line to SHA256SUMS beside a file."""
-    with path.with_name(CHECKSUMS_NAME).open("a", encoding="utf-8") as file:
-        file.write(f"{digest}  {path.name}\n")
 
 
 def _download(url: str, partial: _Partial, say: Say) -> None:
