@@ -1,13 +1,12 @@
 """The config of a whole fine-tuning run, made of its components' sections."""
 
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from hyena_ds.config.section import Section
 from hyena_ds.downstream.task import Method, SplitConfig, TaskConfig, TaskDataConfig
-from hyena_ds.downstream.tasks.catalogue import find_published
+from hyena_ds.downstream.tasks.catalogue import complete_published
 from hyena_ds.model.config import ModelConfig
 from hyena_ds.model.decoder import DecoderConfig
 from hyena_ds.training.config import TrainingConfig
@@ -93,13 +92,7 @@ class FineTuneConfig(TrainingConfig):
 
     @classmethod
     def completed(cls, values: dict[str, Any]) -> dict[str, Any]:
-        task = values.get("task")
-        published = task.get("published") if isinstance(task, dict) else None
-        if not isinstance(published, str):
-            return values
-        sections = find_published(published).sections(Path("data"))
-        filled = {name: {**section, **values.get(name, {})} for name, section in sections.items()}
-        return {"run_directory": f"runs/{published}", **values, **filled}
+        return complete_published(values)
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "FineTuneConfig":

@@ -8,6 +8,7 @@ import pytest
 
 from hyena_ds.config.load import load_config
 from hyena_ds.downstream.config import FineTuneConfig
+from hyena_ds.downstream.in_context.config import InContextConfig
 from hyena_ds.downstream.tasks.catalogue import find_published
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,6 +24,8 @@ def test_the_commands_of_a_page_run(page: Path) -> None:
         if script == "launch/finetune.py":
             assert words[0] == "--config"
             load_config(ROOT / words[1], FineTuneConfig, words[2:])
+        elif script == "launch/in_context.py":
+            load_config(ROOT / words[1], InContextConfig, words[2:])
         elif script == "launch/probe_table.py":
             assert words[::2] == ["--model", "--output"]
         else:

@@ -1,6 +1,7 @@
 """All published tasks, by name, and their files from the web."""
 
 from pathlib import Path
+from typing import Any
 
 from hyena_ds.downstream.labelled_fasta import read_labelled_fasta
 from hyena_ds.downstream.task import TaskDataConfig
@@ -19,6 +20,17 @@ def find_published(name: str) -> PublishedTask:
     if name not in PUBLISHED:
         raise InputError(f"no published task {name!r}; near names are {near_names(name, PUBLISHED)}")
     return PUBLISHED[name]
+
+
+def complete_published(values: dict[str, Any]) -> dict[str, Any]:
+    """A config's `values` with what they leave out of the task, the data and the run directory of `task.published`."""
+    task = values.get("task")
+    published = task.get("published") if isinstance(task, dict) else None
+    if not isinstance(published, str):
+        return values
+    sections = find_published(published).sections(Path("data"))
+    filled = {name: {**section, **values.get(name, {})} for name, section in sections.items()}
+    return {"run_directory": f"runs/{published}", **values, **filled}
 
 
 def fetch_task(task: PublishedTask, data: Path, say: Say = print) -> Path:
