@@ -9,13 +9,18 @@ import pytest
 
 from hyena_ds.config.load import load_config
 from hyena_ds.downstream.config import FineTuneConfig
+from hyena_ds.downstream.in_context.config import InContextConfig
 from hyena_ds.training.config import RunConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "coming-from.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", TEXT, re.DOTALL)
 COMMANDS = [line for kind, block in BLOCKS if kind == "" for line in block.splitlines()]
-CONFIG_TYPES = {"launch/finetune.py": FineTuneConfig, "launch/pretrain.py": RunConfig}
+CONFIG_TYPES = {
+    "launch/finetune.py": FineTuneConfig,
+    "launch/pretrain.py": RunConfig,
+    "launch/in_context.py": InContextConfig,
+}
 
 
 @pytest.mark.parametrize("command", [line for line in COMMANDS if "--config" in line])

@@ -117,7 +117,8 @@ class InContextRun:
             if not tuning.plateau:
                 continue
             losses.append(self.score(validation).loss)
-            say(f"epoch {epoch}: validation loss {losses[-1]:.4f} nats")
+            rate = optimizer.param_groups[0]["lr"]
+            say(f"epoch {epoch}: validation loss {losses[-1]:.6f} nats at learning rate {rate:.3g}")
             if losses[-1] == min(losses):
                 best = [tensor.detach().clone() for tensor in trained]
             plateau.step(losses[-1])
