@@ -28,6 +28,8 @@ def test_the_commands_of_a_page_run(page: Path) -> None:
             load_config(ROOT / words[1], InContextConfig, words[2:])
         elif script == "launch/probe_table.py":
             assert words[::2] == ["--model", "--output"]
+        elif script == "launch/biotypes.py":
+            assert words[::2] == ["--model", "--input", "--output"]
         else:
             assert script == "launch/fetch.py"
             assert words == ["hg38"] or [find_published(name).name for name in words] == words
