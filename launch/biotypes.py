@@ -40,6 +40,7 @@ def parse_arguments() -> argparse.Namespace:
     add_model_arguments(parser)
     parser.add_argument("--input", type=Path, required=True, help="FASTA of Ensembl, or a table; gzip too")
     parser.add_argument("--output", type=Path, required=True, help="a directory")
+    parser.add_argument("--overwrite", action="store_true", help="embed again where embeddings.parquet stands")
     parser.add_argument(
         "--classes", type=int, default=10, metavar="N", help="the N most frequent biotypes (default 10)"
     )
@@ -63,8 +64,8 @@ def embed(model: HyenaDNA, genes: list[Example], output: Path, *, overwrite: boo
     bases = [decode(gene.tokens[:]) for gene in genes]
     window = model.l_max if max(map(len, bases)) > model.l_max else None
     overlap = None if window is None else 0
-    found = model.embed(bases, window=window, overlap=overlap, output=output, overwrite=overwrite, progress=True)
-    return np.stack(pd.read_parquet(found)["embedding"])
+    model.embed(bases, window=window, overlap=overlap, output=output, overwrite=overwrite, progress=True)
+    return np.stack(list(pd.read_parquet(output)["embedding"]))
 
 
 def main() -> None:

@@ -72,7 +72,7 @@ def plot_map(path: Path, embeddings: np.ndarray, labels: Sequence[str], *, seed:
     axes = figure.subplots()
     for number, name in enumerate(sorted(set(labels))):
         chosen = np.array(labels) == name
-        axes.scatter(*places[chosen].T, s=4, color=f"C{number % 10}", label=name)
+        axes.scatter(places[chosen, 0], places[chosen, 1], s=4, color=f"C{number % 10}", label=name)
     axes.set(xlabel="t-SNE 1", ylabel="t-SNE 2", title=f"embeddings of {len(labels):,} genes")
     figure.legend(fontsize=7, markerscale=3, loc="outside right upper")
     figure.savefig(path, dpi=130)
