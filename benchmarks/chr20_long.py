@@ -49,9 +49,9 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def train(place: Path, minutes: float, overrides: list[str]) -> int:
+def train(place: Path, minutes: float, overrides: list[str], config: str = "benchmarks/chr20_long.yaml") -> int:
     """Start or go on; returns the exit code of launch/pretrain.py, 75 where it was stopped."""
-    command = [sys.executable, "launch/pretrain.py", "--config", "benchmarks/chr20_long.yaml"]
+    command = [sys.executable, "launch/pretrain.py", "--config", config]
     command += [f"run_directory={place / 'run'}", f"data.directory={place / 'shards'}", *overrides]
     process = subprocess.Popen(command, cwd=ROOT)
     try:

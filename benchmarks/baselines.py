@@ -1,0 +1,187 @@
+"""What fine-tuning is held against in benchmarks/downstream.py: logistic regression on k-mers, and a CNN."""
+
+import copy
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hyena_ds.downstream.metrics import Predictions, Scores, score
+from hyena_ds.downstream.split import SPLITS
+from hyena_ds.genome.alphabet import A, encode, reverse_complement
+from hyena_ds.hub.task_head import TaskKind
+
+CHANNELS, KERNELS, POOL = 128, (11, 7, 5), 4
+WARMUP_FRACTION = 0.05
+
+
+@dataclass(frozen=True)
+class Table:
+    """The sequences (0 to 3 are A, C, G, T, all else 4) and class numbers [n] of each split."""
+
+    kind: TaskKind
+    bases: dict[str, list[np.ndarray]]
+    labels: dict[str, np.ndarray]
+    classes: int
+
+    @classmethod
+    def read(cls, path: Path, kind: TaskKind) -> "Table":
+        """A table of sequence, label and split; the classes are sorted by name."""
+        frame = pd.read_parquet(path)
+        names = sorted(set(frame["label"]))
+        parts = {split: frame[frame["split"] == split] for split in SPLITS}
+        bases = {split: [_codes(text) for text in part["sequence"]] for split, part in parts.items()}
+        labels = {split: part["label"].map(names.index).to_numpy(copy=True) for split, part in parts.items()}
+        return cls(kind, bases, labels, len(names))
+
+    def scores(self, split: str, outputs: np.ndarray) -> Scores:
+        """Of outputs [n, C], as fine-tuning is scored."""
+        return score(Predictions(self.kind, list(self.labels[split]), list(outputs)))
+
+
+def _codes(text: str) -> np.ndarray:
+    """Bases as the codes of `Table`."""
+    tokens = encode(text.encode()).astype(np.int16) - A
+    return np.where((tokens >= 0) & (tokens < 4), tokens, 4).astype(np.uint8)
+
+
+def other_strand(bases: np.ndarray) -> np.ndarray:
+    """The reverse complement of codes 0 to 4."""
+    turned = reverse_complement(bases + np.uint8(A))
+    return (turned - np.uint8(A)).astype(np.uint8)
+
+
+def kmer_shares(sequences: list[np.ndarray], k: int, *, both_strands: bool) -> np.ndarray:
+    """The share of each of 4^k k-mers in each sequence, fp32 [n, 4^k]; k-mers with another letter do not count."""
+    table = np.zeros((len(sequences), 4**k), dtype=np.float32)
+    for row, bases in zip(table, sequences, strict=True):
+        for strand in (bases, other_strand(bases)) if both_strands else (bases,):
+            windows = np.lib.stride_tricks.sliding_window_view(strand, k)
+            known = windows[(windows < 4).all(axis=1)]
+            row += np.bincount(known @ (4 ** np.arange(k)), minlength=4**k)
+    shares: np.ndarray = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
+    return shares
+
+
+def kmer_regression(table: Table, k: int, inverse_penalty: float, *, both_strands: bool) -> dict[str, Scores]:
+    """Valid and test scores of logistic regression on standardised shares."""
+    features = {split: kmer_shares(several, k, both_strands=both_strands) for split, several in table.bases.items()}
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=inverse_penalty, max_iter=500))
+    model.fit(features["train"], table.labels["train"])
+    return {split: table.scores(split, model.predict_log_proba(features[split])) for split in SPLITS[1:]}
+
+
+class ConvolutionalNetwork(nn.Module):
+    """Three convolutions with normalisation, the first two pooled; the largest and the mean of each channel decide."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        widths = (4, *[CHANNELS] * len(KERNELS))
+        self.layers = nn.ModuleList(
+            nn.Sequential(nn.Conv1d(before, after, kernel, padding=kernel // 2), nn.BatchNorm1d(after), nn.ReLU())
+            for before, after, kernel in zip(widths, widths[1:], KERNELS, strict=False)
+        )
+        self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(2 * CHANNELS, classes))
+
+    def forward(self, bases: Tensor) -> Tensor:
+        """Outputs [B, C] of codes [B, L]; code 4, padding too, is no base."""
+        values = functional.one_hot(bases.long(), 5)[..., :4].transpose(1, 2).float()
+        for number, layer in enumerate(self.layers):
+            values = layer(values)
+            if number + 1 < len(self.layers):
+                values = functional.max_pool1d(values, POOL, ceil_mode=True)
+        outputs: Tensor = self.head(torch.cat([values.amax(dim=2), values.mean(dim=2)], dim=1))
+        return outputs
+
+
+@dataclass(frozen=True)
+class CnnTraining:
+    """As fine-tuning: so many steps of `batch` examples, a score every `score_every`, an end after `patience` worse."""
+
+    steps: int
+    batch: int
+    score_every: int
+    patience: int
+    learning_rate: float
+    metric: str
+    either_strand: bool
+    seed: int
+
+
+def _padded(sequences: list[np.ndarray], width: int, device: torch.device) -> Tensor:
+    rows = np.full((len(sequences), width), 4, dtype=np.uint8)
+    for row, bases in zip(rows, sequences, strict=True):
+        row[: len(bases)] = bases
+    return torch.from_numpy(rows).to(device)
+
+
+class CnnRun:
+    """A CNN on a table that lies on the device as a whole, both strands of what trains."""
+
+    def __init__(self, table: Table, training: CnnTraining, device: torch.device) -> None:
+        torch.manual_seed(training.seed)
+        self.table, self.training = table, training
+        width = max(len(bases) for several in table.bases.values() for bases in several)
+        self.bases = {split: _padded(several, width, device) for split, several in table.bases.items()}
+        self.reverse = _padded([other_strand(bases) for bases in table.bases["train"]], width, device)
+        self.labels = torch.from_numpy(table.labels["train"]).to(device)
+        self.model = ConvolutionalNetwork(table.classes).to(device)
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=training.learning_rate)
+
+    def run(self) -> dict[str, Scores]:
+        """Valid and test scores of the best validation step."""
+        training, best, worse = self.training, -math.inf, 0
+        kept = copy.deepcopy(self.model.state_dict())
+        for step, numbers in enumerate(self._batches(), start=1):
+            self._step(step, numbers)
+            if step % training.score_every and step < training.steps:
+                continue
+            value = self._scores("valid")[training.metric]
+            better = value > best
+            best, worse = (value, 0) if better else (best, worse + 1)
+            kept = copy.deepcopy(self.model.state_dict()) if better else kept
+            if worse >= training.patience:
+                break
+        self.model.load_state_dict(kept)
+        return {split: self._scores(split) for split in SPLITS[1:]}
+
+    def _batches(self) -> list[Tensor]:
+        """Numbers of the examples of each step, every one once an epoch."""
+        count = len(self.labels)
+        epochs = -(-self.training.steps * self.training.batch // count)
+        order = torch.cat([torch.randperm(count) for _ in range(epochs)])
+        return list(order.to(self.labels.device).split(self.training.batch))[: self.training.steps]
+
+    def _step(self, step: int, numbers: Tensor) -> None:
+        self.model.train()
+        bases = self.bases["train"][numbers]
+        if self.training.either_strand:
+            turned = torch.rand(len(numbers), 1, device=bases.device) < 0.5
+            bases = torch.where(turned, self.reverse[numbers], bases)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.training.learning_rate * rate_factor(step, self.training.steps)
+        self.optimizer.zero_grad()
+        functional.cross_entropy(self.model(bases), self.labels[numbers]).backward()
+        self.optimizer.step()
+
+    @torch.no_grad()
+    def _scores(self, split: str) -> Scores:
+        self.model.eval()
+        outputs = torch.cat([self.model(part) for part in self.bases[split].split(256)])
+        return self.table.scores(split, outputs.cpu().double().numpy())
+
+
+def rate_factor(step: int, steps: int) -> float:
+    """Of the learning rate at step 1, 2, ...: a linear warm-up, then a cosine to a tenth."""
+    warmup = max(round(WARMUP_FRACTION * steps), 1)
+    if step <= warmup:
+        return step / warmup
+    return 0.55 + 0.45 * math.cos(math.pi * (step - warmup) / max(steps - warmup, 1))

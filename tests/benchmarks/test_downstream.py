@@ -1,0 +1,203 @@
+"""The downstream benchmark: its tables, its baselines, its choice of settings, and that it goes on where it stopped."""
+
+import argparse
+import gzip
+import json
+import math
+import time
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from benchmarks.baselines import CnnRun, CnnTraining, Table, kmer_regression, kmer_shares, other_strand, rate_factor
+from benchmarks.downstream import CNN, KMERS, PRETRAINED, SCRATCH, Bench, Case, OutOfTime
+from benchmarks.downstream_plots import chosen, plot_bars, plot_curves, summarise
+from benchmarks.downstream_tasks import CHR20_BASES, TASKS, TEST_START, VALID_START, shortened, sources, write_table
+from hyena_ds.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[2]
+SLICES = ROOT / "tests/data/finetune"
+GOLDEN = ROOT / "tests/data/golden/d64_n2_l258/longsafari_hf"
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Slices of the real tables under the names that the benchmark reads."""
+    tables = tmp_path / "data/genomic_benchmarks"
+    tables.mkdir(parents=True)
+    rows = (SLICES / "open_chromatin.tsv").read_bytes()
+    (tables / "human_ocr_ensembl.tsv.gz").write_bytes(gzip.compress(rows))
+    text = (SLICES / "promoters.csv").read_text().replace("sequence,label", "seq,label", 1)
+    (tables / "human_nontata_promoters_official_test.csv").write_text(text)
+    return tmp_path / "data"
+
+
+def test_tables_keep_the_test_set_of_their_file_or_are_cut_60_20_20(data: Path, tmp_path: Path) -> None:
+    ocr = pd.read_parquet(write_table(TASKS["ocr"], data, tmp_path, 1))
+    rows = [line.split("\t") for line in (SLICES / "open_chromatin.tsv").read_text().splitlines()]
+    own = {split: sorted(row[7].upper() for row in rows if row[0] == split) for split in ("train", "test")}
+    assert sorted(ocr[ocr["split"] == "test"]["sequence"]) == own["test"]
+    assert sorted(ocr[ocr["split"] != "test"]["sequence"]) == own["train"]
+    assert (ocr["split"] == "valid").sum() == 16
+    tables = [pd.read_parquet(write_table(TASKS["nontata"], data, tmp_path, seed)) for seed in (1, 2)]
+    assert tables[0]["split"].value_counts().to_dict() == {"train": 72, "valid": 24, "test": 24}
+    tests = [set(table[table["split"] == "test"]["sequence"]) for table in tables]
+    assert tests[0] != tests[1]
+    assert tables[0]["sequence"].is_unique
+
+
+def test_a_part_of_the_training_set_keeps_the_rest_and_grows(data: Path, tmp_path: Path) -> None:
+    whole = write_table(TASKS["nontata"], data, tmp_path, 1)
+    parts = [pd.read_parquet(shortened(whole, size)) for size in (10, 30)]
+    frames = [*parts, pd.read_parquet(whole)]
+    train = [list(frame[frame["split"] == "train"]["sequence"]) for frame in frames]
+    assert [len(several) for several in train] == [10, 30, 72]
+    assert train[0] == train[1][:10]
+    assert set(train[1]) < set(train[2])
+    assert all((frame["split"] != "train").sum() == 48 for frame in frames)
+    limited = pd.read_parquet(write_table(TASKS["nontata"], data, tmp_path, 1, limit=7))
+    assert limited["split"].value_counts().to_dict() == {"train": 7, "valid": 7, "test": 7}
+
+
+def test_splice_sites_are_tested_where_no_window_was_pretrained(tmp_path: Path) -> None:
+    _, split = sources("donors", tmp_path, tmp_path, 1)
+    assert split.test_regions == (f"20:{TEST_START}-{CHR20_BASES}",)
+    assert split.valid_regions == (f"20:{VALID_START}-{TEST_START}",)
+    assert (VALID_START, TEST_START) == (50_420_416, 56_722_968)
+
+
+def test_shares_of_kmers_are_counted_on_one_strand_or_both() -> None:
+    bases = np.array([0, 1, 2, 3, 4, 0, 1, 2], dtype=np.uint8)  # ACGTNACG
+    shares = kmer_shares([bases], 3, both_strands=False)[0]
+    names = ["".join("ACGT"[(number // 4**place) % 4] for place in range(3)) for number in range(64)]
+    found = {name: float(share) for name, share in zip(names, shares, strict=True) if share}
+    assert found == pytest.approx({"ACG": 2 / 3, "CGT": 1 / 3})
+    assert other_strand(bases).tolist() == [1, 2, 3, 4, 0, 1, 2, 3]
+    both = kmer_shares([bases, other_strand(bases)], 3, both_strands=True)
+    np.testing.assert_array_equal(both[0], both[1])
+
+
+def toy(tmp_path: Path, *, turned: bool = False) -> Table:
+    """Sequences that hold GATTACA or not; in the valid and test sets, if asked, on the other strand."""
+    generator, rows = np.random.default_rng(0), []
+    for split, count in (("train", 160), ("valid", 40), ("test", 60)):
+        for number in range(count):
+            bases = "".join(generator.choice(list("ACGT"), 40 + number % 9))
+            if number % 2:
+                motif = "TGTAATC" if turned and split != "train" else "GATTACA"
+                bases = bases[:20] + motif + bases[20:]
+            rows.append((bases, "with" if number % 2 else "bare", split))
+    pd.DataFrame(rows, columns=["sequence", "label", "split"]).to_parquet(tmp_path / "toy.parquet")
+    return Table.read(tmp_path / "toy.parquet", "binary")
+
+
+def training(**changes: Any) -> CnnTraining:
+    settings = {"steps": 60, "batch": 32, "score_every": 10, "patience": 9, "learning_rate": 2e-3, "metric": "accuracy"}
+    return CnnTraining(**{**settings, "either_strand": False, "seed": 1, **changes})
+
+
+def test_the_cnn_learns_a_motif_on_the_strands_that_it_is_shown(tmp_path: Path) -> None:
+    cpu = torch.device("cpu")
+    assert CnnRun(toy(tmp_path), training(), cpu).run()["test"]["accuracy"] > 0.9
+    turned = toy(tmp_path, turned=True)
+    assert CnnRun(turned, training(), cpu).run()["test"]["accuracy"] < 0.75
+    assert CnnRun(turned, training(steps=100, either_strand=True), cpu).run()["test"]["accuracy"] > 0.9
+
+
+def test_the_cnn_ends_after_worse_scores_and_returns_its_best_step(tmp_path: Path) -> None:
+    table = toy(tmp_path)
+    run = CnnRun(table, training(learning_rate=1.0, patience=2, score_every=1), torch.device("cpu"))
+    valid, scored = list[float](), run._scores
+
+    def noted(split: str) -> dict[str, float]:
+        scores = scored(split)
+        valid.append(scores["accuracy"])
+        return scores
+
+    run._scores = noted  # type: ignore[method-assign]
+    result = run.run()
+    valid = valid[:-2]  # without those of the best step, at the end
+    best = int(np.argmax(valid))
+    assert len(valid) == best + 3 < 60
+    assert result["valid"]["accuracy"] == max(valid)
+
+
+def test_the_rate_warms_up_and_falls_to_a_tenth() -> None:
+    factors = [rate_factor(step, 100) for step in range(1, 101)]
+    assert factors[:5] == [0.2, 0.4, 0.6, 0.8, 1.0]
+    assert factors[4:] == sorted(factors[4:], reverse=True)
+    assert factors[-1] == pytest.approx(0.1)
+
+
+def test_regression_on_kmers_tells_compositions(tmp_path: Path) -> None:
+    generator, rows = np.random.default_rng(0), []
+    for number in range(150):
+        weights = (0.35, 0.15, 0.15, 0.35) if number % 2 else (0.15, 0.35, 0.35, 0.15)
+        split = ("train", "train", "train", "valid", "test")[number % 5]
+        rows.append(("".join(generator.choice(list("ACGT"), 60, p=weights)), str(number % 2), split))
+    pd.DataFrame(rows, columns=["sequence", "label", "split"]).to_parquet(tmp_path / "toy.parquet")
+    found = kmer_regression(Table.read(tmp_path / "toy.parquet", "binary"), 2, 0.1, both_strands=True)
+    assert found["test"]["accuracy"] > 0.9
+    assert found["valid"]["auroc"] > 0.95
+
+
+def row(model: str, seed: int, train: int | None, rate: float, valid: float | None, test: float) -> dict[str, Any]:
+    scores = {"valid": {"accuracy": valid}, "test": {"accuracy": test}}
+    return {"task": "ocr", "model": model, "seed": seed, "train": train, "setting": {"learning_rate": rate}, **scores}
+
+
+def test_the_setting_is_chosen_on_validation_and_averaged_over_seeds(tmp_path: Path) -> None:
+    rows = [row("CNN", 1, None, 1.0, 0.6, 0.9), row("CNN", 1, None, 2.0, 0.7, 0.5), row("CNN", 1, None, 3.0, None, 1.0)]
+    assert chosen(rows, "accuracy") == {"learning_rate": 2.0}
+    assert summarise(rows, (1, 2, 3)) == {}  # seeds are missing
+    rows += [row("CNN", seed, None, 2.0, 0.9, 0.5 + 0.1 * seed) for seed in (2, 3)]
+    rows += [row("CNN", seed, 250, 2.0, 0.9, 0.5) for seed in (1, 2, 3)] + [row("CNN", 1, 1000, 2.0, 0.9, 0.5)]
+    summary = summarise(rows, (1, 2, 3))
+    found = summary["ocr"]["models"]["CNN"]
+    assert found["setting"] == {"learning_rate": 2.0}
+    assert (found["mean"], found["deviation"]) == (
+        pytest.approx(2.0 / 3),
+        pytest.approx(np.std([0.5, 0.7, 0.8], ddof=1)),
+    )
+    assert found["curve"] == {"250": {"mean": 0.5, "deviation": 0.0}}
+    for plot in (plot_bars, plot_curves):
+        plot(summary, tmp_path / "plot.png")
+        assert (tmp_path / "plot.png").stat().st_size > 5_000
+
+
+def bench(data: Path, place: Path, **changes: Any) -> Bench:
+    values = {"data": data, "place": place, "model": GOLDEN, "limit": 30, "epochs": 1, "least_steps": 2, "commit": "x"}
+    arguments = argparse.Namespace(**{**values, "output": place / "out", **changes})
+    return Bench(arguments, "nontata", time.monotonic() + changes.get("seconds", 600))
+
+
+def test_a_run_is_kept_and_never_done_twice(data: Path, tmp_path: Path) -> None:
+    cases = [
+        Case("nontata", model, 1, train, setting)
+        for (model, setting), train in product(
+            ((PRETRAINED, {"learning_rate": 1e-3}), (SCRATCH, {"learning_rate": 1e-3}), (CNN, {"learning_rate": 1e-3})),
+            (None, 20),
+        )
+    ] + [Case("nontata", KMERS, 1, None, {"k": 2, "inverse_penalty": 0.1})]
+    first = bench(data, tmp_path)
+    rows = [first.run(case) for case in cases]
+    for found in rows:
+        assert set(found["valid"]) == set(found["test"]) == {"accuracy", "mcc", "auroc"}
+        assert all(math.isfinite(value) for value in found["test"].values())
+    kept = json.loads((tmp_path / "out/downstream_nontata.json").read_text())
+    assert kept["rows"] == rows
+    assert {found["machine"]["commit"] for found in rows} == {"x"}
+    again = bench(data, tmp_path, seconds=-1)
+    assert [again.run(case) for case in cases] == rows
+    with pytest.raises(OutOfTime):
+        again.run(Case("nontata", CNN, 2, None, {"learning_rate": 1e-3}))
+    with pytest.raises(InputError, match=r"downstream_nontata\.json holds runs of .* give another --output"):
+        bench(data, tmp_path, epochs=2)
+    config = (tmp_path / "runs/nontata-scratch-1-20-0.001/config.yaml").read_text()
+    assert "checkpoint: null" in config
+    assert "d_model: 64" in config
