@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 output=$1 commit=$2 fasta=$3
 shift 3
 place=${TMPDIR:-/tmp}/hyena_ds_one_gpu # shards, and the long run between its two calls
-experiments=(convolution implicit_filter training_step profile memory beyond traces chr20 chr20_long chr20_long)
+experiments=(convolution implicit_filter training_step profile memory beyond traces chr20 chr20_long chr20_long held_out downstream)
 
 on() { # SECONDS SCRIPT WORDS...
     local seconds=$1 script=$2
@@ -58,6 +58,17 @@ long_context() { # NAME WORDS...
 traces() { shards && on 300 loss_traces.py --shards "$place/shards"; }
 
 chr20() { on 590 chr20.py --fasta "$fasta"; }
+
+held_out() { on 590 chr20_held_out.py --data "$(dirname "$fasta")/.." --place "$place/held_out"; } # 75: once more
+
+downstream() { # exit code 75: once more
+    local task
+    for task in regulatory ocr nontata species donors acceptors; do
+        OMP_NUM_THREADS=2 on 590 downstream.py --data "$(dirname "$fasta")/.." --place "$place/downstream" \
+            --model "$place/held_out/run" --tasks "$task" &
+    done
+    wait
+}
 
 chr20_long() { on 590 chr20_long.py --fasta "$fasta" --place "$place"; } # exit code 75: once more
 
