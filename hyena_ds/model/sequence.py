@@ -18,10 +18,10 @@ class SequencePart(Protocol):
         """`value` [B, L/P, ...] and the `width` positions before it [B, width, ...]; None before the sequence."""
 
     def to_channels(self, value: Tensor, channels: slice) -> Callable[[], Tensor]:
-        """Send slices [B, D, L/P], receive of this rank's D/P channels those in `channels`, whole: [B, c, L]."""
+        """Send slices [B, D, L/P], receive of this rank's D/P channels those in `channels`, whole: [B, c, P, L/P]."""
 
     def to_sequence(self, value: Tensor) -> Callable[[], Tensor]:
-        """Send whole channels [B, c, L], receive the slice of every rank's: [B, P, c, L/P]."""
+        """Send whole channels [B, c, P, L/P], receive the slice of every rank's: [B, P, c, L/P]."""
 
     def summed(self, value: Tensor) -> Tensor:
         """The sum of every rank's `value`, on each of them."""
@@ -36,10 +36,10 @@ class WholeSequence:
         return value, None
 
     def to_channels(self, value: Tensor, channels: slice) -> Callable[[], Tensor]:
-        return lambda: value[:, channels]
+        return lambda: value[:, channels, None]
 
     def to_sequence(self, value: Tensor) -> Callable[[], Tensor]:
-        return lambda: value[:, None]
+        return lambda: value.transpose(1, 2)
 
     def summed(self, value: Tensor) -> Tensor:
         return value

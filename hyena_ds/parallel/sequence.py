@@ -38,11 +38,10 @@ class SequenceGroup:
     def to_channels(self, value: Tensor, channels: slice) -> Callable[[], Tensor]:
         by_rank = value.unflatten(1, (self.size, -1))[:, :, channels]  # [B, P, c, L/P]
         arrived = self._exchange(by_rank.transpose(0, 1))
-        return lambda: arrived().permute(1, 2, 0, 3).flatten(2)
+        return lambda: arrived().permute(1, 2, 0, 3)
 
     def to_sequence(self, value: Tensor) -> Callable[[], Tensor]:
-        by_rank = value.unflatten(2, (self.size, -1))  # [B, c, P, L/P]
-        arrived = self._exchange(by_rank.permute(2, 0, 1, 3))
+        arrived = self._exchange(value.permute(2, 0, 1, 3))
         return lambda: arrived().transpose(0, 1)
 
     def summed(self, value: Tensor) -> Tensor:
