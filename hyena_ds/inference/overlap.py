@@ -1,0 +1,48 @@
+"""Work that overlaps: what comes next is made, or started, while something is used."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """The items, of which a thread makes the next while one is used; an error comes where its item would have come."""
+    iterator, end = iter(items), object()
+    with ThreadPoolExecutor(1, "ahead") as thread:
+        following: Any = thread.submit(next, iterator, end)
+        while (item := following.result()) is not end:
+            following = thread.submit(next, iterator, end)
+            yield item
+
+
+def started(
+    items: Iterable[Item], start: Callable[[Item], Callable[[], Result]], more: int
+) -> Iterator[tuple[Item, Result]]:
+    """Each item with what `start` promised for it; `more` are started before one is waited for."""
+    promised: deque[tuple[Item, Callable[[], Result]]] = deque()
+    for item in items:
+        promised.append((item, start(item)))
+        if len(promised) > more:
+            first, result = promised.popleft()
+            yield first, result()
+    for first, result in promised:
+        yield first, result()
+
+
+def paired(
+    items: Iterable[Item], results: Callable[[Iterable[Item]], Iterator[Result]]
+) -> Iterator[tuple[Item, Result]]:
+    """Each item with its one of the `results`, which come in the items' order but may read ahead, in any thread."""
+    read: deque[Item] = deque()
+
+    def remembered() -> Iterator[Item]:
+        for item in items:
+            read.append(item)
+            yield item
+
+    for result in results(remembered()):
+        yield read.popleft(), result
