@@ -107,7 +107,7 @@ class HyenaDNA:
             output: `numpy` ([n, D], or a list of [L, D]), `pandas`, or a file ending in .parquet, .h5 or .jsonl. A
                 file is written in parts, so that the same call goes on after a kill.
             overwrite: replace the file.
-            part_bases: of a part of the file; by default 2^23, or what 32 batches hold.
+            part_bases: of a part of the file; by default 2^23, or what 64 batches hold.
             progress: show a bar.
         """
         reading = Reading(column, window, overlap, unknown)
@@ -228,7 +228,7 @@ class HyenaDNA:
             cache: where the index of the genome, and its plain copy, are kept for the next call.
             output: `pandas`, `numpy` (the effects) or a file, as in `embed`.
             overwrite: replace the file.
-            part_bases: of a part of the file; by default 2^23, or what 32 batches hold.
+            part_bases: of a part of the file; by default 2^23, or what 64 batches hold.
             progress: show a bar.
         """
         delivery = Delivery.of(output, overwrite, part_bases, progress)

@@ -56,7 +56,7 @@ def add_output_arguments(parser: argparse.ArgumentParser, *, required: bool) -> 
     parser.add_argument("--output", type=Path, required=required, help="ends in .parquet, .h5 or .jsonl")
     parser.add_argument("--overwrite", action="store_true", help="replace what stands at --output")
     parser.add_argument(
-        "--part-bases", type=int, metavar="N", help=f"bases of a part (default {PART_BASES:,}; on a GPU of 32 batches)"
+        "--part-bases", type=int, metavar="N", help=f"bases of a part (default {PART_BASES:,}; on a GPU 64 batches)"
     )
 
 

@@ -2,10 +2,10 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import pandas as pd
 import pyarrow as pa
@@ -15,12 +15,12 @@ from hyena_ds.inference.formats import Arrays, arrays_of, frame_of
 from hyena_ds.inference.measure import Advance
 from hyena_ds.inference.memory import release_freed_memory
 from hyena_ds.inference.overlap import paired, started
-from hyena_ds.inference.parts import Item, Parts, check_output, kept_settings
+from hyena_ds.inference.parts import Item, Parts, check_output, digest_of, kept_settings
 
-# Of a part; a kill loses two at most. Batches of like length need a choice of sequences, 32 times what one holds; and
+# Of a part; a kill loses two at most. Batches of like length need a choice of sequences, 64 times what one holds; and
 # a part has fewer bases where their results are large.
 PART_BASES = 2**23
-PART_BATCHES = 32
+PART_BATCHES = 64
 PART_BYTES = 2**28
 
 Results = Arrays | pd.DataFrame | Path
@@ -112,25 +112,31 @@ class Delivery:
         found = parts.open()
         if found:
             print(f"{parts.directory} holds {found:,} parts of this job; it goes on behind them", file=sys.stderr)
-        missing = _missing(parts, job.parts(part_bases), advance)
-        tables = paired(missing, lambda missing: job.compute((part for _, part in missing), advance))
-        with ThreadPoolExecutor(1, "parts") as thread:
-            for _ in started(tables, lambda found: thread.submit(_keep, parts, *found[0], found[1]).result, more=1):
-                pass  # a part is written while the next is computed
+        with ThreadPoolExecutor(1, "parts") as thread:  # a part is written while the next is computed
+            missing = _missing(parts, job.parts(part_bases), advance, thread)
+            tables = paired(missing, lambda missing: job.compute((part.items for part in missing), advance))
+            for _ in started(tables, lambda made: thread.submit(_keep, parts, *made).result, more=1):
+                pass
         parts.join(job.schema)
 
 
+class _Missing(NamedTuple):
+    number: int
+    items: Sequence[Item]
+    digest: Future[str]
+
+
 def _missing(
-    parts: Parts, items: Iterable[Sequence[ItemType]], advance: Advance
-) -> Iterator[tuple[int, Sequence[ItemType]]]:
-    """The parts that are not there yet, with their numbers."""
+    parts: Parts, items: Iterable[Sequence[Item]], advance: Advance, thread: ThreadPoolExecutor
+) -> Iterator[_Missing]:
+    """The parts that are not there yet; `thread` makes their digests while they are computed."""
     for number, part in enumerate(items):
         if parts.has(number, part):
             advance(sum(map(len, part)))
         else:
-            yield number, part
+            yield _Missing(number, part, thread.submit(digest_of, part))
 
 
-def _keep(parts: Parts, number: int, items: Sequence[Item], make_table: MakeTable) -> None:
-    parts.add(number, items, make_table())
+def _keep(parts: Parts, part: _Missing, make_table: MakeTable) -> None:
+    parts.add(part.number, part.digest.result(), make_table())
     release_freed_memory()

@@ -86,13 +86,13 @@ class Parts:
         found = next(self.directory.glob(f"part-{number:06d}-*.arrow"), None)
         if found is None:
             return False
-        if found != self._part(number, items):
+        if found != self._part(number, digest_of(items)):
             raise InputError(f"{found} was made of other input than now; delete {self.directory} or restore the input")
         return True
 
-    def add(self, number: int, items: Sequence[Item], table: pa.Table) -> None:
-        """Keep the `table` of `items` as a part, on the disk when this returns."""
-        self._write_aside(self._part(number, items), lambda aside: _write_arrow(table, aside))
+    def add(self, number: int, digest: str, table: pa.Table) -> None:
+        """Keep the `table` of items of that digest as a part, on the disk when this returns."""
+        self._write_aside(self._part(number, digest), lambda aside: _write_arrow(table, aside))
 
     def join(self, schema: pa.Schema) -> None:
         """Write all parts, in order, to the output, which appears when it is complete; then remove them."""
@@ -105,8 +105,8 @@ class Parts:
             with pa.memory_map(str(path)) as file:
                 yield pa.ipc.open_file(file).read_all()
 
-    def _part(self, number: int, items: Sequence[Item]) -> Path:
-        return self.directory / f"part-{number:06d}-{_digest(items)[:16]}.arrow"
+    def _part(self, number: int, digest: str) -> Path:
+        return self.directory / f"part-{number:06d}-{digest[:16]}.arrow"
 
     def _write_aside(self, path: Path, write: Callable[[Path], object]) -> None:
         aside = self.directory / f".{path.name}"
@@ -123,7 +123,8 @@ def _directory(output: Path) -> Path:
     return output.with_name(output.name + ".parts")
 
 
-def _digest(items: Sequence[Item]) -> str:
+def digest_of(items: Sequence[Item]) -> str:
+    """What tells these items, in this order, from others."""
     digest = hashlib.sha256()
     for item in items:
         digest.update(item.identity)

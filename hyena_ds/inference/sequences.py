@@ -41,6 +41,9 @@ class Marked(NamedTuple):
     soft_masked_bases: int
 
 
+_NONE_MARKED = Marked(0, 0, 0)
+
+
 def tokens_of(raw: bytes) -> np.ndarray:
     """Token ids, uint8 [L]; no special token is added."""
     return np.frombuffer(raw.translate(_TOKENS), dtype=np.uint8)
@@ -79,10 +82,11 @@ class NamedSequence:
     @cached_property
     def marked(self) -> Marked:
         """How many bases have each mark."""
-        marks = np.frombuffer(self.raw.translate(_MARKS, _UNMARKED), dtype=np.uint8)
-        if not len(marks):  # most sequences, and quicker
-            return Marked(0, 0, 0)
-        return Marked(*(int(np.count_nonzero(marks & bit)) for bit in (UNKNOWN_BASE, UNKNOWN_CHARACTER, SOFT_MASKED)))
+        marks = self.raw.translate(_MARKS, _UNMARKED)
+        if not marks:  # most sequences, and quicker
+            return _NONE_MARKED
+        found = np.frombuffer(marks, dtype=np.uint8)
+        return Marked(*(int(np.count_nonzero(found & bit)) for bit in (UNKNOWN_BASE, UNKNOWN_CHARACTER, SOFT_MASKED)))
 
     def check(self, longest: int | None, unknown: UnknownCharacters) -> None:
         """Raise InputError where the sequence is empty, too long, or has a character that is no base."""
