@@ -199,8 +199,11 @@ def test_a_job_goes_on_with_the_parts_it_finds_where_the_default_is_another(
     with pytest.raises(InputError, match=r"has another part_bases\)"):
         model.embed(sequences, output=path, part_bases=5000)
     with monkeypatch.context() as patch:
+        done: list[int] = []
         patch.setattr(FrozenModel, "hidden", lambda *_: pytest.fail("computed again"))
+        patch.setattr(Progress, "advance", lambda progress, bases: done.append(bases))
         model.embed(sequences, output=path)
+    assert sum(done) == sum(map(len, sequences))
     np.testing.assert_allclose(np.stack(pd.read_parquet(path)["embedding"]), model.embed(sequences), atol=1e-5)
 
 
