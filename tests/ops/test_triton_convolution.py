@@ -123,7 +123,7 @@ def test_what_memory_held_before_never_shows(length: int, monkeypatch: pytest.Mo
 
 def test_a_length_is_padded_by_a_few_percent_at_most() -> None:
     for length in (*range(SHORTEST, 5000, 7), *range(5000, LONGEST, 9973), LONGEST):
-        assert length <= factors_of(length).points <= length + max(64, length // 20)
+        assert length <= factors_of(length).points <= length + max(64, length * 3 // 50)
 
 
 def test_lengths_outside_are_named() -> None:

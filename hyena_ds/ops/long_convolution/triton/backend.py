@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,9 +26,9 @@ PROGRAMS = 2048
 # Of columns, by the side and the halves: warps, stages and tiles of a program.
 COLUMNS_FORWARD = {(64, 1): (4, 3, 8), (64, 2): (4, 3, 8), (128, 2): (4, 1, 1)}
 COLUMNS_INVERSE = {(64, 1): (4, 3, 8), (64, 2): (4, 2, 4), (128, 2): (8, 1, 2)}
-# Of rows, by their width: stages; and how many a program takes.
-ROW_STAGES = {32: 2, 64: 1}
-GRADIENT_STAGES = {32: 3, 64: 1}
+# Of rows, by the sides of a tile: warps and stages, for the gradients too; and how many a program takes.
+ROWS = {(32, 32): (2, 3), (64, 32): (4, 2), (64, 64): (4, 1)}
+ROW_GRADIENTS = {(32, 32): (2, 3), (64, 32): (4, 3), (64, 64): (4, 1)}
 ROW_SHARE = 8
 SHORT_STAGES = 3
 
@@ -51,6 +52,13 @@ class _Transform:
     def stages(self, fast: int) -> int:
         """How deep loops are pipelined."""
         return 1 if self.exact else fast
+
+    def row_constants(self, tuned: dict[tuple[int, int], tuple[int, int]]) -> dict[str, Any]:
+        """The constants of the kernels of rows, with what is best for their tile."""
+        lines, width = self.factors.lines, self.factors.width
+        warps, stages = tuned[lines, width]
+        settings = {"num_warps": warps, "num_stages": self.stages(stages)}
+        return {"LINES": lines, "WIDTH": width, "EXACT": self.exact, **settings}
 
     @property
     def step(self) -> float:
@@ -93,7 +101,8 @@ def triton_convolution(
     kept = [direct]
     for channels in _chunks(signal, transform.factors):
         spectra = _spectra(transform, filter[channels])
-        planes, own = _filtered(transform, _forward(transform, signal[:, channels]), spectra, bidirectional, keep)
+        planes = _forward(transform, signal[:, channels])
+        planes, own = _filtered(transform, planes, spectra, signal.shape[0], bidirectional, keep)
         _inverse(transform, planes, signal[:, channels], direct[channels], output[:, channels])
         if keep:
             kept += [own.values, own.scales, spectra.values, spectra.scales]
@@ -171,7 +180,7 @@ def _forward(transform: _Transform, values: Tensor) -> _Planes:
 
 def _row_tables(transform: _Transform) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     factors = transform.factors
-    left = line_table(factors.height, SIDE, transform.dtype, transform.device)
+    left = line_table(factors.height, factors.lines, transform.dtype, transform.device)
     return *left, *line_table(factors.width, factors.width, transform.dtype, transform.device)
 
 
@@ -183,14 +192,13 @@ def _spectra(transform: _Transform, filter: Tensor) -> _Planes:
     rows = scales.numel()
     rows_transformed[(-(-rows // ROW_SHARE),)](
         planes.values, planes.scales, scales, *_row_tables(transform), rows, factors.outer, factors.height, ROW_SHARE,
-        WIDTH=factors.width,
-        EXACT=transform.exact, num_warps=4, num_stages=transform.stages(ROW_STAGES[factors.width]),
+        **transform.row_constants(ROWS),
     )  # fmt: skip
     return _Planes(planes.values, scales)
 
 
 def _filtered(
-    transform: _Transform, planes: _Planes, spectra: _Planes, bidirectional: bool, keep: bool
+    transform: _Transform, planes: _Planes, spectra: _Planes, batch: int, bidirectional: bool, keep: bool
 ) -> tuple[_Planes, _Planes]:
     """`planes` times the filters' spectra, in place, and with `keep` the spectra of `planes`."""
     factors = transform.factors
@@ -199,9 +207,8 @@ def _filtered(
     rows = scales.numel()
     rows_filtered[(-(-rows // ROW_SHARE),)](
         planes.values, planes.scales, spectra.values, spectra.scales, own.values, own.scales, scales,
-        *_row_tables(transform), rows, spectra.scales.numel(), factors.outer, factors.height, ROW_SHARE,
-        KEEP=keep, BIDIRECTIONAL=bidirectional, WIDTH=factors.width, EXACT=transform.exact,
-        num_warps=4, num_stages=transform.stages(ROW_STAGES[factors.width]),
+        *_row_tables(transform), rows, batch, spectra.scales.numel(), factors.outer, factors.height, ROW_SHARE,
+        KEEP=keep, BIDIRECTIONAL=bidirectional, **transform.row_constants(ROWS),
     )  # fmt: skip
     return _Planes(planes.values, scales), own
 
@@ -216,8 +223,7 @@ def _gradients(
     rows_gradients[(spectra.scales.numel(),)](
         arrived.values, arrived.scales, own.values, own.scales, spectra.values, spectra.scales, taps, tap_scales,
         scales, *_row_tables(transform), batch, spectra.scales.numel(), factors.outer, factors.height,
-        BIDIRECTIONAL=bidirectional, WIDTH=factors.width,
-        EXACT=transform.exact, num_warps=4, num_stages=transform.stages(GRADIENT_STAGES[factors.width]),
+        BIDIRECTIONAL=bidirectional, **transform.row_constants(ROW_GRADIENTS),
     )  # fmt: skip
     return _Planes(arrived.values, scales), _Planes(taps, tap_scales)
 
