@@ -17,8 +17,8 @@ from hyena_ds.inference.memory import release_freed_memory
 from hyena_ds.inference.overlap import paired, started
 from hyena_ds.inference.parts import Item, Parts, check_output, digest_of, kept_settings
 
-# Of a part; a kill loses two at most. Batches of like length need a choice of sequences, 64 times what one holds; and
-# a part has fewer bases where their results are large.
+# Of a part; a kill loses two at most. It has more where the model's batches are large, which for sequences of like
+# length need a choice; and fewer where results are large.
 PART_BASES = 2**23
 PART_BATCHES = 64
 PART_BYTES = 2**28
@@ -26,8 +26,6 @@ PART_BYTES = 2**28
 Results = Arrays | pd.DataFrame | Path
 # Makes the table of a part whose results are all there, in any thread.
 MakeTable = Callable[[], pa.Table]
-
-
 ItemType = TypeVar("ItemType", bound=Item)
 
 
@@ -39,8 +37,8 @@ class Job(Generic[ItemType]):
         title: what the progress bar calls it.
         items: in an order that is the same each time.
         bases: of all items.
-        compute: the table of each part, in order, while a thread reads the next parts; it tells what it has done, in
-            bases.
+        compute: what makes the table of each part, in order; it reads parts ahead, in a thread, and tells what it has
+            done, in bases.
         schema: of the tables.
         main: the column that alone is returned as `numpy`.
         settings: all that the rows depend on besides the items, as JSON has it.
