@@ -105,23 +105,25 @@ def owned_positions(spans: Tensor, length: int) -> Tensor:
     return (position >= spans[:, :1]) & (position < spans[:, 1:])
 
 
-def batches(pieces: Sequence[Piece], tokens_per_batch: int, l_max: int) -> Iterator[Batch]:
+def batches(pieces: Sequence[Piece], tokens_per_batch: int, l_max: int, *, on_gpu: bool = False) -> Iterator[Batch]:
     """All pieces, longest first, in batches of at most `tokens_per_batch` tokens or one piece."""
     lengths = [len(piece.raw) for piece in pieces]
     order = sorted(range(len(pieces)), key=lengths.__getitem__, reverse=True)
     first = 0
     while first < len(order):
-        length = min(padded_length(lengths[order[first]]), l_max)
+        length = min(padded_length(lengths[order[first]], on_gpu=on_gpu), l_max)
         size = max(1, tokens_per_batch // length)
         yield make_batch(pieces, order[first : first + size], length=length)
         first += size
 
 
-def padded_length(length: int) -> int:
+def padded_length(length: int, *, on_gpu: bool = False) -> int:
     """The next of few lengths, 16 between a power of two and the next.
 
     FFT, matrix products and the allocator keep something for every shape they meet: with any length a shape of its
-    own, a long job's memory would grow to several times that of a batch.
+    own, a long job's memory would grow to several times that of a batch. The kernels of a GPU keep less, and read 16
+    positions at once: there it is the next of 64, a multiple of 16.
     """
-    step = 1 << max(length.bit_length() - 5, 0)
+    bits = length.bit_length()
+    step = 1 << (max(bits - 7, 4) if on_gpu else max(bits - 5, 0))
     return -(-length // step) * step

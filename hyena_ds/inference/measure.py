@@ -46,6 +46,8 @@ class Measured:
         ]
 
     def _strands(self, results: list[Any]) -> list[list[Any]]:
+        if self.measurement.strands == 1:
+            return [results]
         each = len(results) // self.measurement.strands
         return [results[start : start + each] for start in range(0, len(results), each)]
 
@@ -93,13 +95,15 @@ def _cut_parts(
             ends.append(len(pieces))
         part = Measured(sequences, measurement, ends, [None] * len(pieces))
         left = len(pieces)
-        for batch in batches(pieces, model.tokens_per_batch, model.config.l_max):
+        for batch in batches(pieces, model.tokens_per_batch, model.config.l_max, on_gpu=model.device.type == "cuda"):
             left -= len(batch.numbers)
             yield part, batch, left == 0
 
 
 def _cut(raw: bytes, strands: int, windowing: Windowing) -> list[Piece]:
     """The windows of a sequence and, where there are two strands, those of its reverse complement behind them."""
+    if len(raw) <= windowing.window and strands == 1:  # most sequences, and quicker
+        return [Piece(raw)]
     spans = list(windowing.spans(len(raw)))
     pieces = [Piece(raw[start:end], owned - start) for start, end, owned in spans]
     if strands == 2:

@@ -100,8 +100,7 @@ class Embedding:
         (pieces,) = strands
         if self.pooling == "none":
             return {"marks": sequence.marks, "embedding": np.concatenate(pieces)}
-        pooled, counts = zip(*pieces, strict=True)
-        return {"embedding": joined(pooled, counts, self.pooling)}
+        return {"embedding": joined(pieces, self.pooling)}
 
 
 @dataclass(frozen=True)

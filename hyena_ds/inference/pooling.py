@@ -29,10 +29,11 @@ def pool(hidden: Tensor, counted: Tensor, pooling: Pooling) -> Tensor:
     raise ValueError(f"pooling {pooling!r} keeps every position")
 
 
-def joined(pooled: Sequence[np.ndarray], counts: Sequence[int], pooling: Pooling) -> np.ndarray:
+def joined(pieces: Sequence[tuple[np.ndarray, int]], pooling: Pooling) -> np.ndarray:
     """The vector [D] of a sequence from those of its pieces, of so many positions each; NaN where all have none."""
-    if len(pooled) == 1 and counts[0]:  # most sequences, and quicker
-        return pooled[0]
+    if len(pieces) == 1 and pieces[0][1]:  # most sequences, and quicker
+        return pieces[0][0]
+    pooled, counts = zip(*pieces, strict=True)
     weights = np.array(counts)
     kept, weights = np.stack(pooled)[weights > 0], weights[weights > 0]
     if not len(kept):

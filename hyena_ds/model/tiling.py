@@ -100,7 +100,7 @@ class _Tiled(torch.autograd.Function):
                 found = _tile_gradients(tiling, tile, needed, gradients)
             if tile.stop - tile.start == length:
                 return (None, None, None, *_by_input(found[:count], needed), *found[count:])
-            if not totals:
+            if tile.start == 0:
                 totals = [torch.empty_like(value) for value, need in zip(inputs, needed, strict=True) if need]
                 sums = [torch.zeros_like(parameter) for parameter in tiling.parameters]
             for total, gradient in zip(totals, found[:count], strict=True):

@@ -194,3 +194,6 @@ def test_few_shapes_and_never_beyond_l_max() -> None:
     assert len({batch.tokens.shape[1] for batch in found}) <= 6 * 16 + 16
     assert all(batch.tokens.numel() <= 2048 for batch in found)
     assert all(padded_length(length) < 1.07 * length + 1 for length in range(1, 2**12))
+    on_gpu = {length: padded_length(length, on_gpu=True) for length in range(1, 2**15)}
+    assert all(padded % 16 == 0 and length <= padded < 1.016 * length + 16 for length, padded in on_gpu.items())
+    assert len({padded for length, padded in on_gpu.items() if length > 2**14}) == 64
