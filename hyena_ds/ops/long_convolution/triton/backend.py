@@ -26,9 +26,11 @@ PROGRAMS = 2048
 # Of columns, by the side and the halves: warps, stages and tiles of a program.
 COLUMNS_FORWARD = {(64, 1): (4, 3, 8), (64, 2): (4, 3, 8), (128, 2): (4, 1, 1)}
 COLUMNS_INVERSE = {(64, 1): (4, 3, 8), (64, 2): (4, 2, 4), (128, 2): (8, 1, 2)}
-# Of rows, by the sides of a tile: warps and stages, for the gradients too; and how many a program takes.
-ROWS = {(32, 32): (2, 3), (64, 32): (4, 2), (64, 64): (4, 1)}
-ROW_GRADIENTS = {(32, 32): (2, 3), (64, 32): (4, 3), (64, 64): (4, 1)}
+# Of rows, by the sides of a tile: warps, stages and the most registers, for the gradients too; and how many a program
+# takes.
+Tuned = dict[tuple[int, int], tuple[int, int, int | None]]
+ROWS: Tuned = {(32, 32): (2, 3, None), (64, 32): (4, 2, None), (64, 64): (4, 1, 168)}
+ROW_GRADIENTS: Tuned = {(32, 32): (2, 3, None), (64, 32): (4, 3, None), (64, 64): (4, 1, None)}
 ROW_SHARE = 8
 SHORT_STAGES = 3
 
@@ -53,11 +55,11 @@ class _Transform:
         """How deep loops are pipelined."""
         return 1 if self.exact else fast
 
-    def row_constants(self, tuned: dict[tuple[int, int], tuple[int, int]]) -> dict[str, Any]:
+    def row_constants(self, tuned: Tuned) -> dict[str, Any]:
         """The constants of the kernels of rows, with what is best for their tile."""
         lines, width = self.factors.lines, self.factors.width
-        warps, stages = tuned[lines, width]
-        settings = {"num_warps": warps, "num_stages": self.stages(stages)}
+        warps, stages, registers = tuned[lines, width]
+        settings = {"num_warps": warps, "num_stages": self.stages(stages), "maxnreg": registers}
         return {"LINES": lines, "WIDTH": width, "EXACT": self.exact, **settings}
 
     @property
