@@ -26,9 +26,9 @@ PROGRAMS = 2048
 # Of columns, by the side and the halves: warps, stages and tiles of a program.
 COLUMNS_FORWARD = {(64, 1): (4, 3, 8), (64, 2): (4, 3, 8), (128, 2): (4, 1, 1)}
 COLUMNS_INVERSE = {(64, 1): (4, 3, 8), (64, 2): (4, 2, 4), (128, 2): (8, 1, 2)}
+Tuned = dict[tuple[int, int], tuple[int, int, int | None]]
 # Of rows, by the sides of a tile: warps, stages and the most registers, for the gradients too; and how many a program
 # takes.
-Tuned = dict[tuple[int, int], tuple[int, int, int | None]]
 ROWS: Tuned = {(32, 32): (2, 3, None), (64, 32): (4, 2, None), (64, 64): (4, 1, 168)}
 ROW_GRADIENTS: Tuned = {(32, 32): (2, 3, None), (64, 32): (4, 3, None), (64, 64): (4, 1, None)}
 ROW_SHARE = 8
