@@ -28,7 +28,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.machine import describe_machine
 from hyena_ds.ops.long_convolution import long_convolution
 
-GPU_LENGTHS = [2**10, 2**12, 2**14, 2**15, 2**16, 2**17, 160_000, 2**18, 450_000, 2**19, 1_000_000, 2**20]
+GPU_LENGTHS = [*(2**power for power in range(10, 18)), 160_000, 2**18, 450_000, 2**19, 1_000_000, 2**20]
 CPU_LENGTHS = [2**10, 2**12, 2**14, 2**16, 2**17, 160_000, 2**18]
 QUICK_LENGTHS = [2**10, 2**14, 2**17]
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}

@@ -17,7 +17,7 @@ from hyena_ds.inference.evaluation import Evaluation, evaluate
 from hyena_ds.inference.frozen import FrozenModel, Precision
 from hyena_ds.inference.generation import Generated, Sampling, generate_all
 from hyena_ds.inference.genome_access import open_genome
-from hyena_ds.inference.jobs import PART_BASES, Delivery, Results
+from hyena_ds.inference.jobs import Delivery, Results
 from hyena_ds.inference.measurements import Embedding, Likelihood, Logits, Measurement
 from hyena_ds.inference.pooling import Pooling
 from hyena_ds.inference.sequence_job import Reading, sequence_job
@@ -62,7 +62,8 @@ class HyenaDNA:
             source: where the weights are.
             device: `cuda`, `cuda:1`, `cpu`; by default a GPU where there is one.
             precision: `bf16` halves memory and time on a GPU; residual stream, filter and logits stay fp32.
-            tokens_per_batch: padding included; by default 2^19 on a GPU, 2^13 on a CPU.
+            tokens_per_batch: padding included; by default 2^13 on a CPU, on a GPU the power of two that fills at most a
+                quarter of its memory, at most 2^20.
             filter_shift: of original weights, whose config does not say it (0.05).
         """
         opened = open_model(source, filter_shift=filter_shift)
@@ -90,7 +91,7 @@ class HyenaDNA:
         column: str | None = None,
         output: str | Path = "numpy",
         overwrite: bool = False,
-        part_bases: int = PART_BASES,
+        part_bases: int | None = None,
         progress: bool = False,
     ) -> Results:
         """One vector a sequence, or with pooling `none` one a base: the model's last hidden states.
@@ -106,7 +107,7 @@ class HyenaDNA:
             output: `numpy` ([n, D], or a list of [L, D]), `pandas`, or a file ending in .parquet, .h5 or .jsonl. A
                 file is written in parts, so that the same call goes on after a kill.
             overwrite: replace the file.
-            part_bases: of a part of the file.
+            part_bases: of a part of the file; by default 2^23, or what 64 batches hold.
             progress: show a bar.
         """
         reading = Reading(column, window, overlap, unknown)
@@ -125,7 +126,7 @@ class HyenaDNA:
         column: str | None = None,
         output: str | Path = "numpy",
         overwrite: bool = False,
-        part_bases: int = PART_BASES,
+        part_bases: int | None = None,
         progress: bool = False,
     ) -> Results:
         """Logits [L, 16] of each sequence, of the base after each position; rows as in `genome.alphabet.TOKEN_IDS`.
@@ -149,7 +150,7 @@ class HyenaDNA:
         column: str | None = None,
         output: str | Path = "pandas",
         overwrite: bool = False,
-        part_bases: int = PART_BASES,
+        part_bases: int | None = None,
         progress: bool = False,
     ) -> Results:
         """The log-likelihood of each sequence in nats, over all 16 rows of the vocabulary as in pretraining.
@@ -210,7 +211,7 @@ class HyenaDNA:
         cache: Path | None = None,
         output: str | Path = "pandas",
         overwrite: bool = False,
-        part_bases: int = PART_BASES,
+        part_bases: int | None = None,
         progress: bool = False,
     ) -> Results:
         """Log-likelihood of each alternative's haplotype less that of the reference's, in nats: below 0 is less likely.
@@ -227,7 +228,7 @@ class HyenaDNA:
             cache: where the index of the genome, and its plain copy, are kept for the next call.
             output: `pandas`, `numpy` (the effects) or a file, as in `embed`.
             overwrite: replace the file.
-            part_bases: of a part of the file.
+            part_bases: of a part of the file; by default 2^23, or what 64 batches hold.
             progress: show a bar.
         """
         delivery = Delivery.of(output, overwrite, part_bases, progress)
@@ -332,7 +333,7 @@ class HyenaDNA:
         column: str | None = None,
         output: str | Path = "pandas",
         overwrite: bool = False,
-        part_bases: int = PART_BASES,
+        part_bases: int | None = None,
         progress: bool = False,
     ) -> Results:
         """What a fine-tuned model says of each sequence: its likeliest class and all probabilities, or values.

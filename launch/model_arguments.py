@@ -26,7 +26,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", help="cuda, cuda:1 or cpu (default: a GPU where there is one)")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="bf16: faster, on a GPU")
-    parser.add_argument("--tokens-per-batch", type=int, metavar="N", help="default 2^19 on a GPU, 2^13 on a CPU")
+    parser.add_argument("--tokens-per-batch", type=int, metavar="N", help="default 2^13 on a CPU, up to 2^20 on a GPU")
     parser.add_argument(
         "--filter-shift", type=float, metavar="S", help="of original .ckpt weights, whose config does not say it (0.05)"
     )
@@ -56,7 +56,7 @@ def add_output_arguments(parser: argparse.ArgumentParser, *, required: bool) -> 
     parser.add_argument("--output", type=Path, required=required, help="ends in .parquet, .h5 or .jsonl")
     parser.add_argument("--overwrite", action="store_true", help="replace what stands at --output")
     parser.add_argument(
-        "--part-bases", type=int, default=PART_BASES, metavar="N", help=f"bases of a part (default {PART_BASES:,})"
+        "--part-bases", type=int, metavar="N", help=f"bases of a part (default {PART_BASES:,}; on a GPU 64 batches)"
     )
 
 

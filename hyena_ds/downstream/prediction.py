@@ -86,17 +86,16 @@ class Prediction:
 
     def measure(self, batch: Batch) -> Pending:
         """Outputs [C] of each piece, or [L, C]."""
-        tokens = _with_end(batch, self.model.config.l_max)
-        real = tokens != PAD
-        hidden = self.model.hidden(tokens, real)
+        tokens = self.model.moved(_with_end(batch, self.model.config.l_max))
+        hidden = self.model.hidden(tokens, "right")
         with self.model.evaluation():
             if self.kind == "position":
-                outputs = self.scorer(hidden)
-                return lambda: owned_rows(outputs.cpu().numpy(), batch)
-            counted = counted_positions(tokens, real & (tokens != UNK), self.head.decoder.special_tokens)
-            weights = position_weights(self.model.moved(counted), self.head.decoder.mode)
-            outputs = self.scorer(pooled(hidden, weights))
-            return lambda: list(outputs.cpu().numpy())
+                each = self.model.fetched(self.scorer(hidden))
+                return lambda: owned_rows(each(), batch)
+            known = (tokens != PAD) & (tokens != UNK)
+            counted = counted_positions(tokens, known, self.head.decoder.special_tokens)
+            outputs = self.model.fetched(self.scorer(pooled(hidden, position_weights(counted, self.head.decoder.mode))))
+            return lambda: list(outputs())
 
     def combine(self, sequence: NamedSequence, strands: Sequence[Sequence[Any]]) -> dict[str, Any]:
         outputs = [pieces[0].astype(np.float64) for pieces in strands]
@@ -117,5 +116,5 @@ class Prediction:
 def _with_end(batch: Batch, l_max: int) -> Tensor:
     """The tokens [B, L + 1] of a batch padded on the right, [SEP] behind each piece; at most `l_max` wide."""
     tokens = functional.pad(batch.tokens, (0, 1), value=PAD)
-    tokens[torch.arange(len(tokens)), torch.tensor([end for _, end in batch.spans])] = SEP
+    tokens[torch.arange(len(tokens)), batch.spans[:, 1]] = SEP
     return tokens[:, :l_max]

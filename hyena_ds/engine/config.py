@@ -21,7 +21,7 @@ class EngineConfig(Section):
     `parameter_persistence_threshold` elements are not sharded at stage 3.
     """
 
-    zero_stage: Literal[0, 1, 2, 3] = 1
+    zero_stage: Literal[0, 1, 2, 3] = 0
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     activation_checkpointing: Literal["none", "mixer", "mlp", "block"] = "none"
     offload: bool = False

@@ -21,7 +21,8 @@ def deepspeed_dictionary(
     return {
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,
-        "gradient_clipping": optimizer.gradient_clipping,
+        # Without ZeRO, DeepSpeed would clip tensor by tensor: the engine does it at once.
+        "gradient_clipping": optimizer.gradient_clipping if engine.zero_stage else 0.0,
         "prescale_gradients": False,
         "communication_data_type": "fp32",
         "fp16": {"enabled": False},

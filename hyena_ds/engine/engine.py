@@ -136,20 +136,20 @@ class TrainingEngine:
     def _update(self) -> float:
         """Clip and apply the gradients where they are finite; returns their norm, or infinity."""
         if self.zero_stage == 0:
-            norm = self._gradient_norm()
+            gradients = [parameter.grad for parameter in self.parameters.values() if parameter.grad is not None]
+            total = torch.nn.utils.get_total_norm(gradients)
+            norm = float(total)
             if not math.isfinite(norm):
                 self.module.zero_grad()
                 self.optimizer.zero_grad()
                 return math.inf
+            if (limit := self._optimizer_config.gradient_clipping) > 0:
+                torch.nn.utils.clip_grads_with_norm_(self.parameters.values(), limit, total)
             self.module.step()
             return norm
         self.module.step()
         norm = float(self.module.get_global_grad_norm())
         return norm if math.isfinite(norm) and norm >= 0 else math.inf
-
-    def _gradient_norm(self) -> float:
-        gradients = [parameter.grad for parameter in self.parameters.values() if parameter.grad is not None]
-        return float(torch.nn.utils.get_total_norm(gradients))
 
     def full_gradients(self) -> dict[str, Tensor]:
         """The gradients that `accumulate` left, whole, on every rank."""

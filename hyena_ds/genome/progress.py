@@ -1,6 +1,7 @@
 """How far a long pass has come: a bar on a terminal, a line each quarter elsewhere."""
 
 import sys
+from threading import Lock
 from types import TracebackType
 
 from tqdm import tqdm
@@ -17,6 +18,7 @@ class Progress:
         self._total = total
         self._unit = unit
         self._done = 0
+        self._counting = Lock()
         terminal = sys.stderr.isatty()
         self._milestones = shown and not terminal and total >= QUIET
         self._bar = tqdm(
@@ -32,9 +34,10 @@ class Progress:
         self._bar.close()
 
     def advance(self, amount: int) -> None:
-        """Count `amount` more as done."""
-        before, self._done = self._done, self._done + amount
-        self._bar.update(amount)
+        """Count `amount` more as done; from any thread."""
+        with self._counting:
+            before, self._done = self._done, self._done + amount
+            self._bar.update(amount)
         if self._milestones and before * MILESTONES // self._total < self._done * MILESTONES // self._total:
             share = self._done / self._total
             print(f"{self._title}: {share:.0%} of {self._total:,} {self._unit.strip()}", file=sys.stderr, flush=True)

@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from hyena_ds.errors import InputError
-from hyena_ds.genome.alphabet import PAD
+from hyena_ds.genome.alphabet import PAD, reverse_complement
+from hyena_ds.inference.sequences import tokens_of
 
 PaddingSide = Literal["left", "right"]
 
@@ -53,15 +54,18 @@ class Windowing:
             start, owned = end - self.overlap, end
 
 
-@dataclass(frozen=True)
-class Piece:
-    """Tokens [L] of a window, of which those from `owned` on count."""
+class Piece(NamedTuple):
+    """The bases `raw` of a window as they were given, of which those from `owned` on count; read on either strand."""
 
-    tokens: np.ndarray
+    raw: bytes
     owned: int = 0
+    reverse: bool = False
 
-    def __len__(self) -> int:
-        return len(self.tokens)
+    @property
+    def tokens(self) -> np.ndarray:
+        """Token ids, uint8 [L]."""
+        tokens = tokens_of(self.raw)
+        return reverse_complement(tokens) if self.reverse else tokens
 
 
 @dataclass(frozen=True)
@@ -69,52 +73,57 @@ class Batch:
     """Pieces by their `numbers`, padded to one length.
 
     Attributes:
-        tokens: uint8 [B, L].
-        real: bool [B, L], False at padding; None where there is none.
-        owned: bool [B, L], the positions that count.
-        spans: of each piece, its first owned position and its end.
+        tokens: uint8 [B, L], PAD at padding.
+        padding: the side that has padding; None where there is none.
+        spans: int64 [B, 2], of each piece its first position that counts and its end.
     """
 
     numbers: tuple[int, ...]
     tokens: Tensor
-    real: Tensor | None
-    owned: Tensor
-    spans: tuple[tuple[int, int], ...]
+    padding: PaddingSide | None
+    spans: Tensor
 
 
 def make_batch(pieces: Sequence[Piece], numbers: Sequence[int], side: PaddingSide = "right", length: int = 0) -> Batch:
     """The batch of the pieces at `numbers`, padded on one `side` to the longest, or to `length`."""
     chosen = [pieces[number] for number in numbers]
-    longest = max(length, *map(len, chosen))
+    lengths = [len(piece.raw) for piece in chosen]
+    longest = max(length, *lengths)
     tokens = np.full((len(chosen), longest), PAD, dtype=np.uint8)
-    owned = np.zeros(tokens.shape, dtype=bool)
     spans = []
-    for row, piece in enumerate(chosen):
-        start = longest - len(piece) if side == "left" else 0
-        tokens[row, start : start + len(piece)] = piece.tokens
-        spans.append((start + piece.owned, start + len(piece)))
-        owned[row, slice(*spans[-1])] = True
-    padded = any(len(piece) < longest for piece in chosen)
-    real = torch.from_numpy(tokens != PAD) if padded else None
-    return Batch(tuple(numbers), torch.from_numpy(tokens), real, torch.from_numpy(owned), tuple(spans))
+    for row, piece, own in zip(tokens, chosen, lengths, strict=True):
+        start = longest - own if side == "left" else 0
+        row[start : start + own] = piece.tokens
+        spans.append((start + piece.owned, start + own))
+    padding = side if min(lengths) < longest else None
+    return Batch(tuple(numbers), torch.from_numpy(tokens), padding, torch.tensor(spans))
 
 
-def batches(pieces: Sequence[Piece], tokens_per_batch: int, l_max: int) -> Iterator[Batch]:
+def owned_positions(spans: Tensor, length: int) -> Tensor:
+    """bool [B, L], the positions that count, of `spans` [B, 2] on any device."""
+    position = torch.arange(length, device=spans.device)
+    return (position >= spans[:, :1]) & (position < spans[:, 1:])
+
+
+def batches(pieces: Sequence[Piece], tokens_per_batch: int, l_max: int, *, on_gpu: bool = False) -> Iterator[Batch]:
     """All pieces, longest first, in batches of at most `tokens_per_batch` tokens or one piece."""
-    order = sorted(range(len(pieces)), key=lambda number: -len(pieces[number]))
+    lengths = [len(piece.raw) for piece in pieces]
+    order = sorted(range(len(pieces)), key=lengths.__getitem__, reverse=True)
     first = 0
     while first < len(order):
-        length = min(padded_length(len(pieces[order[first]])), l_max)
+        length = min(padded_length(lengths[order[first]], on_gpu=on_gpu), l_max)
         size = max(1, tokens_per_batch // length)
         yield make_batch(pieces, order[first : first + size], length=length)
         first += size
 
 
-def padded_length(length: int) -> int:
+def padded_length(length: int, *, on_gpu: bool = False) -> int:
     """The next of few lengths, 16 between a power of two and the next.
 
     FFT, matrix products and the allocator keep something for every shape they meet: with any length a shape of its
-    own, a long job's memory would grow to several times that of a batch.
+    own, a long job's memory would grow to several times that of a batch. The kernels of a GPU keep less, and read 16
+    positions at once: there it is the next of 64, a multiple of 16.
     """
-    step = 1 << max(length.bit_length() - 5, 0)
+    bits = length.bit_length()
+    step = 1 << (max(bits - 7, 4) if on_gpu else max(bits - 5, 0))
     return -(-length // step) * step

@@ -20,6 +20,8 @@ from hyena_ds.inference.batches import Piece, make_batch
 from hyena_ds.inference.evaluation_windows import EvaluationWindows, regions_of
 from hyena_ds.inference.frozen import FrozenModel
 from hyena_ds.inference.genome_access import Genome, open_genome
+from hyena_ds.inference.measure import BATCHES_AHEAD
+from hyena_ds.inference.overlap import ahead, started
 from hyena_ds.inference.sequences import SOFT_MASKED, NamedSequence
 
 GC_EDGES = (35, 40, 45, 50, 55)
@@ -175,18 +177,25 @@ def _score(
     windows: Iterable[Interval],
     advance: Callable[[int], None],
 ) -> None:
-    for intervals in _groups(windows, max(1, model.tokens_per_batch // evaluation.length)):
-        sequences = [NamedSequence(str(interval), genome.bases(interval)) for interval in intervals]
-        scored = [sequence for sequence in sequences if base_targets(sequence.tokens[1:]).any()]
-        if scored:
-            batch = make_batch([Piece(sequence.tokens) for sequence in scored], range(len(scored)))
-            nats = model.nats(batch.tokens, batch.real).cpu().numpy()
-            for sequence, row in zip(scored, nats, strict=True):
-                evaluation.add(species, sequence, row[: len(sequence) - 1])
-        advance(len(intervals) * evaluation.length)
+    def scorable() -> Iterator[NamedSequence]:
+        for interval in windows:
+            sequence = NamedSequence(str(interval), genome.bases(interval))
+            if base_targets(sequence.tokens[1:]).any():
+                yield sequence
+            else:
+                advance(evaluation.length)
+
+    def start(sequences: Sequence[NamedSequence]) -> Callable[[], np.ndarray]:
+        batch = make_batch([Piece(sequence.raw) for sequence in sequences], range(len(sequences)))
+        return model.fetched(model.nats(batch.tokens, batch.padding))
+
+    groups = ahead(_groups(scorable(), max(1, model.tokens_per_batch // evaluation.length)))
+    for sequences, nats in started(groups, start, BATCHES_AHEAD):
+        for sequence, row in zip(sequences, nats, strict=True):
+            evaluation.add(species, sequence, row[: len(sequence) - 1])
+        advance(len(sequences) * evaluation.length)
 
 
-def _groups(windows: Iterable[Interval], size: int) -> Iterator[list[Interval]]:
-    iterator = iter(windows)
-    while group := list(islice(iterator, size)):
+def _groups(sequences: Iterator[NamedSequence], size: int) -> Iterator[list[NamedSequence]]:
+    while group := list(islice(sequences, size)):
         yield group

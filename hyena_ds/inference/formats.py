@@ -61,8 +61,9 @@ def writer_for(path: Path) -> Callable[[Iterable[pa.Table], pa.Schema, Path], No
 
 
 def write_parquet(tables: Iterable[pa.Table], schema: pa.Schema, path: Path) -> None:
-    """A row group a table."""
-    with pq.ParquetWriter(path, schema) as writer:
+    """A row group a table; floats are hardly ever the same, so that a dictionary of them costs time and space."""
+    repeated = [field.name for field in schema if pa.types.is_string(field.type)]
+    with pq.ParquetWriter(path, schema, use_dictionary=repeated) as writer:
         for table in tables:
             writer.write_table(table)
 

@@ -1,11 +1,11 @@
 """Work over many items, part by part: in memory, or to a file that a killed job goes on with."""
 
-import hashlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import pandas as pd
 import pyarrow as pa
@@ -14,25 +14,18 @@ from hyena_ds.genome.progress import Progress
 from hyena_ds.inference.formats import Arrays, arrays_of, frame_of
 from hyena_ds.inference.measure import Advance
 from hyena_ds.inference.memory import release_freed_memory
-from hyena_ds.inference.parts import Parts, check_output
+from hyena_ds.inference.overlap import paired, started
+from hyena_ds.inference.parts import Item, Parts, check_output, digest_of, kept_settings
 
-# Of a part, which is what a kill loses at most; a part has fewer bases where their results are large.
+# Of a part; a kill loses two at most. It has more where the model's batches are large, which for sequences of like
+# length need a choice; and fewer where results are large.
 PART_BASES = 2**23
+PART_BATCHES = 64
 PART_BYTES = 2**28
 
 Results = Arrays | pd.DataFrame | Path
-
-
-class Item(Protocol):
-    """What a job works on; `len` is in bases."""
-
-    @property
-    def identity(self) -> bytes:
-        """What tells this item from another."""
-
-    def __len__(self) -> int: ...
-
-
+# Makes the table of a part whose results are all there, in any thread.
+MakeTable = Callable[[], pa.Table]
 ItemType = TypeVar("ItemType", bound=Item)
 
 
@@ -44,21 +37,29 @@ class Job(Generic[ItemType]):
         title: what the progress bar calls it.
         items: in an order that is the same each time.
         bases: of all items.
-        compute: the table of some items; it tells what it has done, in bases.
+        compute: what makes the table of each part, in order; it reads parts ahead, in a thread, and tells what it has
+            done, in bases.
         schema: of the tables.
         main: the column that alone is returned as `numpy`.
         settings: all that the rows depend on besides the items, as JSON has it.
+        tokens_per_batch: of the model.
         bytes_per_base: of results that stay in memory until a part is done.
     """
 
     title: str
     items: Iterable[ItemType]
     bases: int
-    compute: Callable[[Sequence[ItemType], Advance], pa.Table]
+    compute: Callable[[Iterable[Sequence[ItemType]], Advance], Iterator[MakeTable]]
     schema: pa.Schema
     main: str
     settings: dict[str, Any]
+    tokens_per_batch: int
     bytes_per_base: int = 1
+
+    @property
+    def part_bases(self) -> int:
+        """Of a part unless the caller says otherwise."""
+        return max(PART_BASES, PART_BATCHES * self.tokens_per_batch)
 
     def parts(self, part_bases: int) -> Iterator[list[ItemType]]:
         """The items of each part, in order; a part ends with the item that reaches so many bases, or PART_BYTES."""
@@ -80,11 +81,11 @@ class Delivery:
     """Where rows go: `numpy`, `pandas`, or a file whose suffix says its format; `progress` shows a bar."""
 
     output: Literal["numpy", "pandas"] | Path
-    part_bases: int
+    part_bases: int | None
     progress: bool
 
     @classmethod
-    def of(cls, output: str | Path, overwrite: bool, part_bases: int, progress: bool) -> "Delivery":
+    def of(cls, output: str | Path, overwrite: bool, part_bases: int | None, progress: bool) -> "Delivery":
         """To what `output` names, a path unless `numpy` or `pandas`; raises InputError where it cannot be written."""
         match output:
             case "numpy" | "pandas":
@@ -98,27 +99,42 @@ class Delivery:
             if isinstance(self.output, Path):
                 self._write(job, self.output, progress.advance)
                 return self.output
-            tables = [job.compute(part, progress.advance) for part in job.parts(self.part_bases)]
+            parts = job.parts(self.part_bases or job.part_bases)
+            tables = [make_table() for make_table in job.compute(parts, progress.advance)]
         table = pa.concat_tables(tables) if tables else job.schema.empty_table()
         return frame_of(table) if self.output == "pandas" else arrays_of(table[job.main])
 
     def _write(self, job: Job[Any], output: Path, advance: Advance) -> None:
-        parts = Parts(output, job.settings | {"part_bases": self.part_bases})
+        part_bases = self.part_bases or kept_settings(output).get("part_bases", job.part_bases)
+        parts = Parts(output, job.settings | {"part_bases": part_bases})
         found = parts.open()
         if found:
             print(f"{parts.directory} holds {found:,} parts of this job; it goes on behind them", file=sys.stderr)
-        for number, items in enumerate(job.parts(self.part_bases)):
-            digest = _digest(items)
-            if parts.has(number, digest):
-                advance(sum(map(len, items)))
-            else:
-                parts.add(number, digest, job.compute(items, advance))
-                release_freed_memory()
+        with ThreadPoolExecutor(1, "parts") as thread:  # a part is written while the next is computed
+            missing = _missing(parts, job.parts(part_bases), advance, thread)
+            tables = paired(missing, lambda missing: job.compute((part.items for part in missing), advance))
+            for _ in started(tables, lambda made: thread.submit(_keep, parts, *made).result, more=1):
+                pass
         parts.join(job.schema)
 
 
-def _digest(items: Sequence[Item]) -> str:
-    digest = hashlib.sha256()
-    for item in items:
-        digest.update(item.identity)
-    return digest.hexdigest()
+class _Missing(NamedTuple):
+    number: int
+    items: Sequence[Item]
+    digest: Future[str]
+
+
+def _missing(
+    parts: Parts, items: Iterable[Sequence[Item]], advance: Advance, thread: ThreadPoolExecutor
+) -> Iterator[_Missing]:
+    """The parts that are not there yet; `thread` makes their digests while they are computed."""
+    for number, part in enumerate(items):
+        if parts.has(number, part):
+            advance(sum(map(len, part)))
+        else:
+            yield _Missing(number, part, thread.submit(digest_of, part))
+
+
+def _keep(parts: Parts, part: _Missing, make_table: MakeTable) -> None:
+    parts.add(part.number, part.digest.result(), make_table())
+    release_freed_memory()

@@ -1,20 +1,23 @@
 """Tables of measurements: some sequences in, one row each out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from hyena_ds.genome.alphabet import reverse_complement
 from hyena_ds.inference.batches import Batch, Piece, Windowing, batches
 from hyena_ds.inference.frozen import FrozenModel
-from hyena_ds.inference.measurements import Measurement, Pending
-from hyena_ds.inference.sequences import SOFT_MASKED, UNKNOWN_BASE, UNKNOWN_CHARACTER, NamedSequence
+from hyena_ds.inference.measurements import Measurement
+from hyena_ds.inference.overlap import ahead, started
+from hyena_ds.inference.sequences import Marked, NamedSequence
 
 Advance = Callable[[int], None]
 
+# Batches that a GPU has before it while the host reads one's results and makes others.
+BATCHES_AHEAD = 2
 COMMON_SCHEMA = pa.schema(
     [
         ("name", pa.string()),
@@ -26,79 +29,91 @@ COMMON_SCHEMA = pa.schema(
 )
 
 
-def measured_rows(
-    sequences: Sequence[NamedSequence],
+@dataclass(frozen=True)
+class Measured:
+    """What `measurement` found of a part's sequences: of each its pieces' `results`, which end at one of `ends`."""
+
+    sequences: Sequence[NamedSequence]
+    measurement: Measurement
+    ends: list[int]
+    results: list[Any]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row for each sequence."""
+        return [
+            self.measurement.combine(sequence, self._strands(self.results[start:end]))
+            for sequence, (start, end) in zip(self.sequences, pairwise([0, *self.ends]), strict=True)
+        ]
+
+    def _strands(self, results: list[Any]) -> list[list[Any]]:
+        if self.measurement.strands == 1:
+            return [results]
+        each = len(results) // self.measurement.strands
+        return [results[start : start + each] for start in range(0, len(results), each)]
+
+    def table(self) -> pa.Table:
+        """`rows` as a table, with what is known of each sequence before its columns."""
+        rows, marked = self.rows(), [sequence.marked for sequence in self.sequences]
+        columns: dict[str, list[Any]] = {
+            "name": [sequence.name for sequence in self.sequences],
+            "bases": [len(sequence) for sequence in self.sequences],
+            **{field: [getattr(marks, field) for marks in marked] for field in Marked._fields},
+            **{field: [row[field] for row in rows] for field in self.measurement.schema.names},
+        }
+        return table_of(columns, pa.unify_schemas([COMMON_SCHEMA, self.measurement.schema]))
+
+
+def measured(
+    parts: Iterable[Sequence[NamedSequence]],
     measurement: Measurement,
     model: FrozenModel,
     windowing: Windowing,
-    advance: Advance = lambda bases: None,
-) -> list[dict[str, Any]]:
-    """What `measurement` finds of each sequence; `advance` takes the bases of a batch when it is done."""
-    pieces: list[Piece] = []
-    places: list[list[slice]] = []  # of each sequence, its pieces on each strand
-    for sequence in sequences:
-        strands = _cut(sequence, measurement.strands, windowing)
-        ends = np.cumsum([len(pieces), *map(len, strands)]).tolist()
-        places.append([slice(start, end) for start, end in pairwise(ends)])
-        pieces += [piece for strand in strands for piece in strand]
-    results = _measure_pieces(pieces, measurement, model, advance)
-    return [
-        measurement.combine(sequence, [results[strand] for strand in strands])
-        for sequence, strands in zip(sequences, places, strict=True)
-    ]
+    advance: Advance,
+) -> Iterator[Measured]:
+    """What `measurement` finds of each part, in order; `advance` takes the bases of a batch when it is done.
+
+    A thread reads `parts` and makes batches, and a GPU goes on with the next part before one's results are used.
+    """
+    cut = ahead(_cut_parts(parts, measurement, model, windowing))
+    for (part, batch, last), results in started(cut, lambda made: measurement.measure(made[1]), BATCHES_AHEAD):
+        for number, result in zip(batch.numbers, results, strict=True):
+            part.results[number] = result
+        advance(int((batch.spans[:, 1] - batch.spans[:, 0]).sum()) // measurement.strands)
+        if last:
+            yield part
 
 
-def _cut(sequence: NamedSequence, strands: int, windowing: Windowing) -> list[list[Piece]]:
-    """The windows of a sequence and, where there are two strands, of its reverse complement."""
-    read = [sequence.tokens] if strands == 1 else [sequence.tokens, reverse_complement(sequence.tokens)]
-    spans = list(windowing.spans(len(sequence)))
-    return [[Piece(tokens[start:end], owned - start) for start, end, owned in spans] for tokens in read]
+def _cut_parts(
+    parts: Iterable[Sequence[NamedSequence]], measurement: Measurement, model: FrozenModel, windowing: Windowing
+) -> Iterator[tuple[Measured, Batch, bool]]:
+    """The batches of each part, and whether one is the last of its part."""
+    for sequences in parts:
+        pieces: list[Piece] = []
+        ends = []
+        for sequence in sequences:
+            pieces += _cut(sequence.raw, measurement.strands, windowing)
+            ends.append(len(pieces))
+        part = Measured(sequences, measurement, ends, [None] * len(pieces))
+        left = len(pieces)
+        for batch in batches(pieces, model.tokens_per_batch, model.config.l_max, on_gpu=model.device.type == "cuda"):
+            left -= len(batch.numbers)
+            yield part, batch, left == 0
 
 
-def _measure_pieces(
-    pieces: Sequence[Piece], measurement: Measurement, model: FrozenModel, advance: Advance
-) -> list[Any]:
-    results: list[Any] = [None] * len(pieces)
-
-    def finish(batch: Batch, pending: Pending) -> None:
-        for number, result in zip(batch.numbers, pending(), strict=True):
-            results[number] = result
-        advance(sum(end - owned for owned, end in batch.spans) // measurement.strands)
-
-    started: list[tuple[Batch, Pending]] = []
-    for batch in batches(pieces, model.tokens_per_batch, model.config.l_max):
-        started.append((batch, measurement.measure(batch)))
-        if len(started) > 1:  # a GPU computes a batch while the one before it is read and the next is made
-            finish(*started.pop(0))
-    for last in started:
-        finish(*last)
-    return results
+def _cut(raw: bytes, strands: int, windowing: Windowing) -> list[Piece]:
+    """The windows of a sequence and, where there are two strands, those of its reverse complement behind them."""
+    if len(raw) <= windowing.window and strands == 1:  # most sequences, and quicker
+        return [Piece(raw)]
+    spans = list(windowing.spans(len(raw)))
+    pieces = [Piece(raw[start:end], owned - start) for start, end, owned in spans]
+    if strands == 2:
+        pieces += [Piece(raw[len(raw) - end : len(raw) - start], owned - start, True) for start, end, owned in spans]
+    return pieces
 
 
-def measured_table(
-    sequences: Sequence[NamedSequence],
-    measurement: Measurement,
-    model: FrozenModel,
-    windowing: Windowing,
-    advance: Advance = lambda bases: None,
-) -> pa.Table:
-    """`measured_rows` as a table, with what is known of each sequence before its columns."""
-    rows = measured_rows(sequences, measurement, model, windowing, advance)
-    described = [_describe(sequence) | row for sequence, row in zip(sequences, rows, strict=True)]
-    return table_of(described, pa.unify_schemas([COMMON_SCHEMA, measurement.schema]))
-
-
-def _describe(sequence: NamedSequence) -> dict[str, Any]:
-    marked = sequence.marked
-    bits = {"unknown_bases": UNKNOWN_BASE, "unknown_characters": UNKNOWN_CHARACTER, "soft_masked_bases": SOFT_MASKED}
-    counts = {name: int(np.count_nonzero(marked & bit)) if len(marked) else 0 for name, bit in bits.items()}
-    return {"name": sequence.name, "bases": len(sequence), **counts}
-
-
-def table_of(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> pa.Table:
-    """Rows of numbers, text and arrays as a table; keys that the schema does not name are left out."""
-    columns = [_column([row[field.name] for row in rows], field.type) for field in schema]
-    return pa.Table.from_arrays(columns, schema=schema)
+def table_of(columns: Mapping[str, list[Any]], schema: pa.Schema) -> pa.Table:
+    """Columns of numbers, text and arrays as a table."""
+    return pa.Table.from_arrays([_column(columns[field.name], field.type) for field in schema], schema=schema)
 
 
 def _column(values: list[Any], kind: pa.DataType) -> pa.Array:

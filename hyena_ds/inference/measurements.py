@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from hyena_ds.data.batch import base_targets
 from hyena_ds.errors import InputError
-from hyena_ds.genome.alphabet import SPECIAL_TOKENS
-from hyena_ds.inference.batches import Batch
+from hyena_ds.genome.alphabet import PAD, SPECIAL_TOKENS
+from hyena_ds.inference.batches import Batch, owned_positions
 from hyena_ds.inference.frozen import FrozenModel
 from hyena_ds.inference.pooling import Pooling, joined, pool
 from hyena_ds.inference.sequences import NamedSequence
@@ -86,19 +86,21 @@ class Embedding:
 
     def measure(self, batch: Batch) -> Pending:
         tokens = self.model.moved(batch.tokens)
-        hidden = self.model.hidden(tokens, batch.real)
+        hidden = self.model.hidden(tokens, batch.padding)
         if self.pooling == "none":
-            return lambda: owned_rows(hidden.cpu().numpy(), batch)
-        counted = self.model.moved(batch.owned) & (tokens >= len(SPECIAL_TOKENS))
-        pooled, counts = pool(hidden, counted, self.pooling), counted.sum(dim=1)
-        return lambda: list(zip(pooled.cpu().numpy(), counts.tolist(), strict=True))
+            each = self.model.fetched(hidden)
+            return lambda: owned_rows(each(), batch)
+        owned = owned_positions(self.model.moved(batch.spans), tokens.shape[1])
+        counted = owned & (tokens >= len(SPECIAL_TOKENS))
+        pooled = self.model.fetched(pool(hidden, counted, self.pooling))
+        counts = self.model.fetched(counted.sum(dim=1))
+        return lambda: list(zip(pooled(), counts().tolist(), strict=True))
 
     def combine(self, sequence: NamedSequence, strands: Sequence[Sequence[Any]]) -> dict[str, Any]:
         (pieces,) = strands
         if self.pooling == "none":
             return {"marks": sequence.marks, "embedding": np.concatenate(pieces)}
-        pooled, counts = zip(*pieces, strict=True)
-        return {"embedding": joined(pooled, counts, self.pooling)}
+        return {"embedding": joined(pieces, self.pooling)}
 
 
 @dataclass(frozen=True)
@@ -121,8 +123,8 @@ class Logits:
         return {"measure": "logits"}
 
     def measure(self, batch: Batch) -> Pending:
-        logits = self.model.logits(batch.tokens, batch.real)
-        return lambda: owned_rows(logits.cpu().numpy(), batch)
+        logits = self.model.fetched(self.model.logits(batch.tokens, batch.padding))
+        return lambda: owned_rows(logits(), batch)
 
     def combine(self, sequence: NamedSequence, strands: Sequence[Sequence[Any]]) -> dict[str, Any]:
         return {"marks": sequence.marks, "logits": np.concatenate(strands[0])}
@@ -161,16 +163,16 @@ class Likelihood:
         return {"measure": "log-likelihood", "strands": self.strands, "per_base": self.per_base}
 
     def measure(self, batch: Batch) -> Pending:
-        nats = self.model.nats(batch.tokens, batch.real)
-        return lambda: self._known(batch, nats.cpu().numpy())
+        nats = self.model.fetched(self.model.nats(batch.tokens, batch.padding))
+        return lambda: self._known(batch, nats())
 
     def _known(self, batch: Batch, nats: np.ndarray) -> list[np.ndarray]:
         """Of each piece the log-likelihoods of its bases, NaN where one is not scored."""
         values = np.full(batch.tokens.shape, np.nan, dtype=np.float32)
         values[:, 1:] = -nats
         known = base_targets(batch.tokens.numpy())
-        if batch.real is not None:  # the first base behind left padding has nothing before it either
-            known[:, 1:] &= batch.real.numpy()[:, :-1]
+        if batch.padding == "left":  # the first base behind it has nothing before it either
+            known[:, 1:] &= (batch.tokens != PAD).numpy()[:, :-1]
         return owned_rows(np.where(known, values, np.nan), batch)
 
     def combine(self, sequence: NamedSequence, strands: Sequence[Sequence[Any]]) -> dict[str, Any]:
@@ -186,4 +188,4 @@ class Likelihood:
 
 def owned_rows(values: np.ndarray, batch: Batch) -> list[np.ndarray]:
     """Of values [B, L, ...] the owned positions of each piece, in memory of their own."""
-    return [values[row, start:end].copy() for row, (start, end) in enumerate(batch.spans)]
+    return [row[start:end].copy() for row, (start, end) in zip(values, batch.spans.tolist(), strict=True)]

@@ -13,11 +13,12 @@ Pooling = Literal["mean", "sum", "max", "first", "last", "none"]
 def pool(hidden: Tensor, counted: Tensor, pooling: Pooling) -> Tensor:
     """[B, D] from hidden states [B, L, D] at the positions where `counted` [B, L] is True.
 
-    `mean` gives the sum, which `joined` divides; a row without a counted position is 0 (`max`: -inf).
+    A row without a counted position is 0 (`max`: -inf).
     """
     match pooling:
         case "mean" | "sum":
-            return torch.einsum("bl,bld->bd", counted.to(hidden.dtype), hidden)
+            total = torch.einsum("bl,bld->bd", counted.to(hidden.dtype), hidden)
+            return total / counted.sum(dim=1, keepdim=True).clamp(min=1) if pooling == "mean" else total
         case "max":
             return hidden.masked_fill(~counted[..., None], -torch.inf).amax(dim=1)
         case "first" | "last":
@@ -28,17 +29,20 @@ def pool(hidden: Tensor, counted: Tensor, pooling: Pooling) -> Tensor:
     raise ValueError(f"pooling {pooling!r} keeps every position")
 
 
-def joined(pooled: Sequence[np.ndarray], counts: Sequence[int], pooling: Pooling) -> np.ndarray:
+def joined(pieces: Sequence[tuple[np.ndarray, int]], pooling: Pooling) -> np.ndarray:
     """The vector [D] of a sequence from those of its pieces, of so many positions each; NaN where all have none."""
-    if len(pooled) == 1 and counts[0]:  # most sequences, and quicker
-        return pooled[0] / np.float32(counts[0]) if pooling == "mean" else pooled[0]
-    kept = np.stack(pooled)[np.array(counts) > 0]
+    if len(pieces) == 1 and pieces[0][1]:  # most sequences, and quicker
+        return pieces[0][0]
+    pooled, counts = zip(*pieces, strict=True)
+    weights = np.array(counts)
+    kept, weights = np.stack(pooled)[weights > 0], weights[weights > 0]
     if not len(kept):
         return np.full(len(pooled[0]), np.nan, dtype=np.float32)
     match pooling:
-        case "mean" | "sum":
-            total = kept.sum(axis=0, dtype=np.float64)
-            return np.asarray(total / sum(counts) if pooling == "mean" else total, dtype=np.float32)
+        case "mean":
+            return np.asarray(np.average(kept, axis=0, weights=weights), dtype=np.float32)
+        case "sum":
+            return np.asarray(kept.sum(axis=0, dtype=np.float64), dtype=np.float32)
         case "max":
             return np.asarray(kept.max(axis=0))
         case "first" | "last":

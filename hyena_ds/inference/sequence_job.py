@@ -1,6 +1,7 @@
 """The job of measuring sequences in whatever form they came."""
 
 import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -9,8 +10,8 @@ import pyarrow as pa
 from hyena_ds.errors import InputError
 from hyena_ds.inference.batches import Windowing
 from hyena_ds.inference.frozen import FrozenModel
-from hyena_ds.inference.jobs import Job
-from hyena_ds.inference.measure import COMMON_SCHEMA, Advance, measured_table
+from hyena_ds.inference.jobs import Job, MakeTable
+from hyena_ds.inference.measure import COMMON_SCHEMA, Advance, measured
 from hyena_ds.inference.measurements import Measurement
 from hyena_ds.inference.sequences import NamedSequence, Sequences, UnknownCharacters, checked_bases, read_sequences
 
@@ -45,8 +46,9 @@ def sequence_job(
     named = read_sequences(sequences, reading.column)
     bases = checked_bases(named, None if reading.window else l_max - measurement.added_tokens, reading.unknown)
 
-    def compute(part: Any, advance: Advance) -> pa.Table:
-        return measured_table(part, measurement, model, windowing, advance)
+    def compute(parts: Iterable[Sequence[NamedSequence]], advance: Advance) -> Iterator[MakeTable]:
+        for part in measured(parts, measurement, model, windowing, advance):
+            yield part.table
 
     return Job(
         title=title,
@@ -56,6 +58,7 @@ def sequence_job(
         schema=pa.unify_schemas([COMMON_SCHEMA, measurement.schema]),
         main=measurement.main,
         settings=measurement.settings | model_settings(model) | {"window": reading.window, "overlap": reading.overlap},
+        tokens_per_batch=model.tokens_per_batch,
         bytes_per_base=measurement.bytes_per_base,
     )
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -26,12 +26,27 @@ UNKNOWN_BASE, UNKNOWN_CHARACTER, SOFT_MASKED = 1, 2, 4
 # By character, as tables of `bytes.translate`, which is several times faster than an array as index.
 # Either case; ambiguity codes and U are N, as in the shards, and what is no nucleotide code is [UNK].
 _TOKENS = encode(normalise(bytes(range(256)), 0).stored).tobytes()
-_NUCLEOTIDES = bytes(character for character, token in enumerate(_TOKENS) if token != UNK)
 _MARKS = bytes(
     UNKNOWN_BASE * (token == N) + UNKNOWN_CHARACTER * (token == UNK) + SOFT_MASKED * (character >= LOWER_CASE)
     for character, token in enumerate(_TOKENS)
 )
 _UNMARKED = bytes(character for character, mark in enumerate(_MARKS) if not mark)
+
+
+class Marked(NamedTuple):
+    """Bases of a sequence that are not known, are no base, or are soft-masked."""
+
+    unknown_bases: int
+    unknown_characters: int
+    soft_masked_bases: int
+
+
+_NONE_MARKED = Marked(0, 0, 0)
+
+
+def tokens_of(raw: bytes) -> np.ndarray:
+    """Token ids, uint8 [L]; no special token is added."""
+    return np.frombuffer(raw.translate(_TOKENS), dtype=np.uint8)
 
 
 @dataclass(frozen=True)
@@ -52,22 +67,26 @@ class NamedSequence:
     @property
     def identity(self) -> bytes:
         """What tells this sequence from another."""
-        return self.name.encode() + b"\n" + self.raw + b"\n"
+        return b"%b\n%b\n" % (self.name.encode(), self.raw)
 
     @cached_property
     def tokens(self) -> np.ndarray:
         """Token ids, uint8 [L]; no special token is added."""
-        return np.frombuffer(self.raw.translate(_TOKENS), dtype=np.uint8)
+        return tokens_of(self.raw)
 
     @property
     def marks(self) -> np.ndarray:
         """uint8 [L]: 1 at N and ambiguity codes, 2 at what is no base ([UNK]), plus 4 at lower case."""
         return np.frombuffer(self.raw.translate(_MARKS), dtype=np.uint8)
 
-    @property
-    def marked(self) -> np.ndarray:
-        """The marks that are not 0, in order."""
-        return np.frombuffer(self.raw.translate(_MARKS, _UNMARKED), dtype=np.uint8)
+    @cached_property
+    def marked(self) -> Marked:
+        """How many bases have each mark."""
+        marks = self.raw.translate(_MARKS, _UNMARKED)
+        if not marks:  # most sequences, and quicker
+            return _NONE_MARKED
+        found = np.frombuffer(marks, dtype=np.uint8)
+        return Marked(*(int(np.count_nonzero(found & bit)) for bit in (UNKNOWN_BASE, UNKNOWN_CHARACTER, SOFT_MASKED)))
 
     def check(self, longest: int | None, unknown: UnknownCharacters) -> None:
         """Raise InputError where the sequence is empty, too long, or has a character that is no base."""
@@ -79,9 +98,8 @@ class NamedSequence:
                 "cut it, read it in overlapping windows (window=..., --window) where it is embedded or scored, or use "
                 "a model of longer context"
             )
-        strange = self.raw.translate(None, delete=_NUCLEOTIDES)
-        if unknown == "refuse" and strange:
-            position = self.raw.index(strange[:1])
+        if unknown == "refuse" and self.marked.unknown_characters:
+            position = int((self.tokens == UNK).argmax())
             raise InputError(
                 f"sequence {self.name!r} has {chr(self.raw[position])!r} at base {position + 1:,}, which is no "
                 "nucleotide code; remove it, or read it as [UNK] and have it marked (unknown='mark', --unknown mark)"

@@ -1,7 +1,8 @@
 """What a variant does to the likelihood of the sequence around it."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ from hyena_ds.errors import InputError
 from hyena_ds.inference.batches import Windowing
 from hyena_ds.inference.frozen import FrozenModel
 from hyena_ds.inference.genome_access import Genome
-from hyena_ds.inference.jobs import Job
-from hyena_ds.inference.measure import Advance, measured_rows, table_of
+from hyena_ds.inference.jobs import Job, MakeTable
+from hyena_ds.inference.measure import Advance, Measured, measured, table_of
 from hyena_ds.inference.measurements import Likelihood
+from hyena_ds.inference.overlap import paired
 from hyena_ds.inference.sequence_job import model_settings
 from hyena_ds.inference.variants import VariantWindow, VariantWindows
 
@@ -54,8 +56,13 @@ def variant_job(
         raise InputError(f"{vcf} holds no record with an alternative; give one with variants")
     likelihood = Likelihood(model, 2 if both_strands else 1)
 
-    def compute(part: Sequence[VariantWindow], advance: Advance) -> pa.Table:
-        return table_of(list(effects(part, likelihood, model, advance)), SCHEMA)
+    def measure(parts: Iterable[Sequence[VariantWindow]], advance: Advance) -> Iterator[Measured]:
+        haplotypes = ([haplotype for window in part for haplotype in window.haplotypes] for part in parts)
+        return measured(haplotypes, likelihood, model, Windowing(l_max), advance)
+
+    def compute(parts: Iterable[Sequence[VariantWindow]], advance: Advance) -> Iterator[MakeTable]:
+        for part, found in paired(parts, lambda parts: measure(parts, advance)):
+            yield partial(effects, part, found)
 
     return Job(
         title="variants",
@@ -64,20 +71,19 @@ def variant_job(
         compute=compute,
         schema=SCHEMA,
         main="effect",
+        tokens_per_batch=model.tokens_per_batch,
         settings={"measure": "variant effect", "window": chosen, **likelihood.settings, **model_settings(model)},
     )
 
 
-def effects(
-    windows: Sequence[VariantWindow], likelihood: Likelihood, model: FrozenModel, advance: Advance
-) -> Iterator[dict[str, Any]]:
+def effects(windows: Sequence[VariantWindow], haplotypes: Measured) -> pa.Table:
     """A row for each alternative: log-likelihood of its haplotype less that of the reference's, in nats."""
-    haplotypes = [haplotype for window in windows for haplotype in window.haplotypes]
-    scores = iter(measured_rows(haplotypes, likelihood, model, Windowing(model.config.l_max), advance))
+    scores, rows = iter(haplotypes.rows()), []
     for window in windows:
         found = {allele: next(scores) for allele in window.variant.alleles}
         for alternative in window.variant.alternatives:
-            yield _row(window, alternative, found[window.variant.reference], found.get(alternative))
+            rows.append(_row(window, alternative, found[window.variant.reference], found.get(alternative)))
+    return table_of({name: [row[name] for row in rows] for name in SCHEMA.names}, SCHEMA)
 
 
 def _row(

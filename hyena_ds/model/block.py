@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hyena_ds.model.config import ModelConfig
-from hyena_ds.model.convolution import exchanged_convolution
+from hyena_ds.model.convolution import exchanged_convolution, sent_to_channels
 from hyena_ds.model.dropout import Dropout
 from hyena_ds.model.execution import Execution, Positions
 from hyena_ds.model.filter import PositionalFeatures
@@ -59,7 +59,7 @@ class Block(nn.Module):
             return self.mlp(normal), residual
         residual = add_residual(mixed, residual)
         tiling = self._tiling(self._transform_tile, positions, residual, self.norm2, self.mlp)
-        return tiling(None, residual)[0], residual
+        return tiling(0, residual)[0], residual
 
     def _mix(self, hidden: Tensor, residual: Tensor | None, positions: Positions) -> tuple[Tensor, Tensor]:
         """The mixer's output, and the residual stream before it."""
@@ -76,34 +76,39 @@ class Block(nn.Module):
         """As `forward`, keeping of the mixer what enters it and what enters and leaves each long convolution."""
         residual, halo = self.execution.sequence.with_halo(add_residual(hidden, residual), self.mixer.reach)
         del hidden
-        with saved_on_host(residual, self.execution.offload):
-            value = self._convolved(residual, halo, positions)
+        before = 0 if halo is None else halo.shape[1]
+        extended = residual if halo is None else torch.cat([halo, residual], dim=1)
+        del residual, halo
+        with saved_on_host(extended, self.execution.offload):
+            value = self._convolved(extended, before, positions)
+            modules: tuple[nn.Module, ...] = (*self._projections(), self.mixer.out_proj)
             if self.execution.activation_checkpointing == "mixer":
-                tiling = self._tiling(self._finish_tile, positions, residual, *self._projections(), self.mixer.out_proj)
-                (residual,) = tiling(halo, residual, value)
+                (residual,) = self._tiling(self._finish_tile, positions, extended, *modules)(before, extended, value)
                 return self._transform(residual), residual
-            modules = (*self._projections(), self.mixer.out_proj, self.norm2, self.mlp)
-            tiling = self._tiling(self._finish_and_transform_tile, positions, residual, *modules)
-            transformed, residual = tiling(halo, residual, value)
+            modules = (*modules, self.norm2, self.mlp)
+            tiling = self._tiling(self._finish_and_transform_tile, positions, extended, *modules)
+            transformed, residual = tiling(before, extended, value)
             return transformed, residual
 
     def _transform(self, residual: Tensor) -> Tensor:
         transformed: Tensor = self.mlp(normalised(self.norm2, residual))
         return transformed
 
-    def _convolved(self, residual: Tensor, halo: Tensor | None, positions: Positions) -> Tensor:
+    def _convolved(self, extended: Tensor, before: int, positions: Positions) -> Tensor:
         """What leaves the last long convolution [B, L/P, D]; of all before, its inputs and outputs alone are kept."""
-        mixer, tile = self.mixer, self.execution.tile(residual.shape[0])
-        length = residual.shape[1] * self.execution.sequence.size
-        filters, biases = mixer.filters(length, tile)
-        kept = filters.nbytes <= self.execution.kept_filter_bytes
+        mixer, tile = self.mixer, self.execution.tile(extended.shape[0])
+        length = (extended.shape[1] - before) * self.execution.sequence.size
         value: tuple[Tensor, ...] = ()
         for step in range(mixer.order - 1):
             gate = partial(self._gate_tile, step)
-            tiling = self._tiling(gate, positions, residual, *self._projections(), dimension=2)
-            (signal,) = tiling(halo, residual, *value)
+            tiling = self._tiling(gate, positions, extended, *self._projections(), dimension=2)
+            (signal,) = tiling(before, extended, *value)
+            arrival = sent_to_channels(self.execution.sequence, signal)
+            if step == 0:
+                filters, biases = mixer.filters(length, tile)
+                kept = filters.nbytes <= self.execution.kept_filter_bytes
             settings = mixer.settings(None if kept else partial(mixer.filter_of, step, length, tile))
-            value = (exchanged_convolution(settings, signal, filters[step], biases[step]).transpose(1, 2),)
+            value = (exchanged_convolution(settings, signal, arrival, filters[step], biases[step]).transpose(1, 2),)
         return value[0]
 
     def _projections(self) -> tuple[nn.Module, ...]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import chain, islice
 from typing import Any
 
 import torch
@@ -10,12 +9,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from hyena_ds.model.sequence import SequencePart
-from hyena_ds.ops.long_convolution.dispatch import (
-    ConvolutionBackend,
-    Kept,
-    convolution_gradients,
-    convolve,
-)
+from hyena_ds.ops.long_convolution.dispatch import ConvolutionBackend, convolution_gradients, convolve
+
+Arrival = Callable[[], Tensor]
 
 
 @dataclass(frozen=True)
@@ -32,73 +28,49 @@ class ConvolutionSettings:
         """What `convolve` and `convolution_gradients` need to know."""
         return {"backend": self.backend, "bidirectional": self.bidirectional}
 
-    def pieces(self, channels: int) -> list[slice]:
-        """The rank's channels in the pieces that travel one after the other."""
-        width = -(-channels // self.sequence.pieces)
-        return [slice(first, min(first + width, channels)) for first in range(0, channels, width)]
-
 
 class _ExchangedConvolution(torch.autograd.Function):
     """Keeps the signal by channels, so that the backward pass sends no more than two gradients."""
 
     @staticmethod
     def forward(
-        ctx: Any, settings: ConvolutionSettings, keep: bool, value: Tensor, filter: Tensor, bias: Tensor
+        ctx: Any,
+        settings: ConvolutionSettings,
+        keep: bool,
+        arrival: Arrival,
+        value: Tensor,
+        filter: Tensor,
+        bias: Tensor,
     ) -> Tensor:
-        sequence, pieces = settings.sequence, settings.pieces(filter.shape[0])
-        arrivals = [sequence.to_channels(value, piece) for piece in pieces]
-        kept: list[Kept] = []
-        returns = []
-        for piece, arrival in zip(pieces, arrivals, strict=True):
-            output, own = convolve(arrival(), filter[piece], bias[piece], **settings.computation, keep=keep)
-            kept.append(own)
-            returns.append(sequence.to_sequence(output))
-        ctx.settings, ctx.filter_again = settings, settings.filter_again if kept[0].ends_with_filter else None
-        tensors = [own.tensors[:-1] if ctx.filter_again else own.tensors for own in kept]
-        ctx.counts = [len(own) for own in tensors]
-        ctx.save_for_backward(bias, *chain(*tensors))
-        return _by_sequence(value, pieces, returns)
+        output, kept = convolve(arrival(), filter, bias, **settings.computation, keep=keep)
+        ctx.settings, ctx.filter_again = settings, settings.filter_again if kept.ends_with_filter else None
+        ctx.save_for_backward(bias, *(kept.tensors[:-1] if ctx.filter_again else kept.tensors))
+        return settings.sequence.to_sequence(output)().flatten(1, 2)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None, Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None, None, Tensor, Tensor, Tensor]:
         settings: ConvolutionSettings = ctx.settings
-        bias, *tensors = ctx.saved_tensors
-        (received,) = gradients
-        sequence, pieces = settings.sequence, settings.pieces(bias.shape[0])
-        arrivals = [sequence.to_channels(received, piece) for piece in pieces]
-        filter = ctx.filter_again() if ctx.filter_again else None
-        rest = iter(tensors)
-        found: list[tuple[Tensor, Tensor]] = []
-        returns = []
-        for piece, arrival, count in zip(pieces, arrivals, ctx.counts, strict=True):
-            kept = [*islice(rest, count), *([] if filter is None else [filter[piece]])]
-            output, *others = convolution_gradients(arrival(), kept, bias[piece], **settings.computation)
-            found.append((others[0], others[1]))
-            returns.append(sequence.to_sequence(output))
-        filter_gradient, bias_gradient = map(_joined, zip(*found, strict=True))
-        return None, None, _by_sequence(received, pieces, returns), filter_gradient, bias_gradient
+        bias, *kept = ctx.saved_tensors
+        arrival = sent_to_channels(settings.sequence, gradients[0])
+        if ctx.filter_again:
+            kept.append(ctx.filter_again())
+        signal_gradient, *others = convolution_gradients(arrival(), kept, bias, **settings.computation)
+        by_sequence = settings.sequence.to_sequence(signal_gradient)().flatten(1, 2)
+        return None, None, None, by_sequence, others[0], others[1]
 
 
-def _joined(parts: tuple[Tensor, ...]) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
+def sent_to_channels(sequence: SequencePart, value: Tensor) -> Arrival:
+    """Start to send slices [B, D, L/P]; what is returned waits for this rank's channels [B, D/P, P, L/P]."""
+    return sequence.to_channels(value.detach())
 
 
-def _by_sequence(like: Tensor, pieces: list[slice], returns: list[Callable[[], Tensor]]) -> Tensor:
-    """[B, D, L/P] from pieces [B, P, c, L/P] that come back."""
-    if len(returns) == 1:
-        return returns[0]().flatten(1, 2)
-    whole = torch.empty_like(like)
-    by_rank = whole.unflatten(1, (-1, pieces[-1].stop))
-    for piece, arrival in zip(pieces, returns, strict=True):
-        by_rank[:, :, piece] = arrival()
-    return whole
+def exchanged_convolution(
+    settings: ConvolutionSettings, value: Tensor, arrival: Arrival, filter: Tensor, bias: Tensor
+) -> Tensor:
+    """`long_convolution` of slices [B, D, L/P] that `sent_to_channels` sent, with this rank's filters [D/P, L], biases.
 
-
-def exchanged_convolution(settings: ConvolutionSettings, value: Tensor, filter: Tensor, bias: Tensor) -> Tensor:
-    """`long_convolution` of slices [B, D, L/P] with this rank's filters [D/P, L] and biases [D/P].
-
-    Two exchanges forward and two backward, whatever is recomputed around it.
+    The filter can be computed while they travel. Two exchanges forward and two backward, whatever is recomputed around.
     """
-    output: Tensor = _ExchangedConvolution.apply(settings, torch.is_grad_enabled(), value, filter, bias)
+    output: Tensor = _ExchangedConvolution.apply(settings, torch.is_grad_enabled(), arrival, value, filter, bias)
     return output

@@ -123,7 +123,7 @@ class HyenaFilter(nn.Module):
                 size=tile,
                 dimension=2,
             )
-            (filters,) = tiling(None, z, t)
+            (filters,) = tiling(0, z, t)
         # [1, C * O, L] -> [O, C, L]
         by_order: Tensor = filters[0].reshape(-1, self.filters_per_channel, length).transpose(0, 1)
         return by_order

@@ -105,7 +105,7 @@ class NextTokenHead(nn.Linear):
         if fused_token_loss_serves(hidden, self.weight):
             return token_loss(hidden, self.weight, targets)
         tiling = Tiling(self._nats, trainable(self), size=self.execution.tile(hidden.shape[0]))
-        return tiling(None, hidden, targets)[0]
+        return tiling(0, hidden, targets)[0]
 
     def _logits(self, hidden: Tensor) -> Tensor:
         with torch.autocast(hidden.device.type, enabled=False):

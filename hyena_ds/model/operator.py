@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from hyena_ds.model.config import ModelConfig
-from hyena_ds.model.convolution import ConvolutionSettings, exchanged_convolution
+from hyena_ds.model.convolution import ConvolutionSettings, exchanged_convolution, sent_to_channels
 from hyena_ds.model.dropout import Dropout
 from hyena_ds.model.execution import Execution
 from hyena_ds.model.filter import HyenaFilter, PositionalFeatures
@@ -59,12 +59,15 @@ class HyenaOperator(nn.Module):
         projected = self.in_proj(hidden)  # [B, context + L, (N + 1) D]
         room = GradientRoom()
         first, *gates = room.split(projected, [width] * (self.order - 1) + [2 * width])
-        filters, biases = self.filters(self.execution.sequence.size * (hidden.shape[1] - context))
+        sequence, settings = self.execution.sequence, self.settings()
         signal = self.signal(0, gates[-1], None, keep, keys, start, context, room)
-        value = exchanged_convolution(self.settings(), signal, filters[0], biases[0])
+        arrival = sent_to_channels(sequence, signal)
+        filters, biases = self.filters(sequence.size * (hidden.shape[1] - context))
+        value = exchanged_convolution(settings, signal, arrival, filters[0], biases[0])
         for step, gate in enumerate(reversed(gates[:-1]), start=1):
             signal = self.signal(step, gate, value, keep, keys, start, context)
-            value = exchanged_convolution(self.settings(), signal, filters[step], biases[step])
+            arrival = sent_to_channels(sequence, signal)
+            value = exchanged_convolution(settings, signal, arrival, filters[step], biases[step])
         return self.finish(first, value, keep, context, room)
 
     def parts(self, step: int) -> slice:

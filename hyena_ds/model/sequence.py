@@ -11,17 +11,15 @@ class SequencePart(Protocol):
 
     rank: int
     size: int
-    # Pieces of the channels that travel one after the other, so that one is convolved while the next is under way.
-    pieces: int
 
     def with_halo(self, value: Tensor, width: int) -> tuple[Tensor, Tensor | None]:
         """`value` [B, L/P, ...] and the `width` positions before it [B, width, ...]; None before the sequence."""
 
-    def to_channels(self, value: Tensor, channels: slice) -> Callable[[], Tensor]:
-        """Send slices [B, D, L/P], receive of this rank's D/P channels those in `channels`, whole: [B, c, L]."""
+    def to_channels(self, value: Tensor) -> Callable[[], Tensor]:
+        """Send slices [B, D, L/P], receive this rank's D/P channels, whole: [B, D/P, P, L/P]."""
 
     def to_sequence(self, value: Tensor) -> Callable[[], Tensor]:
-        """Send whole channels [B, c, L], receive the slice of every rank's: [B, P, c, L/P]."""
+        """Send whole channels [B, D/P, P, L/P], receive the slice of every rank's: [B, P, D/P, L/P]."""
 
     def summed(self, value: Tensor) -> Tensor:
         """The sum of every rank's `value`, on each of them."""
@@ -30,16 +28,16 @@ class SequencePart(Protocol):
 class WholeSequence:
     """The only part: nothing travels."""
 
-    rank, size, pieces = 0, 1, 1
+    rank, size = 0, 1
 
     def with_halo(self, value: Tensor, width: int) -> tuple[Tensor, Tensor | None]:
         return value, None
 
-    def to_channels(self, value: Tensor, channels: slice) -> Callable[[], Tensor]:
-        return lambda: value[:, channels]
+    def to_channels(self, value: Tensor) -> Callable[[], Tensor]:
+        return lambda: value[:, :, None]
 
     def to_sequence(self, value: Tensor) -> Callable[[], Tensor]:
-        return lambda: value[:, None]
+        return lambda: value.transpose(1, 2)
 
     def summed(self, value: Tensor) -> Tensor:
         return value

@@ -34,9 +34,9 @@ class Tiling:
     offset: int = 0
     dimension: int = 1
 
-    def __call__(self, halo: Tensor | None, *inputs: Tensor | None) -> tuple[Tensor, ...]:
-        """The outputs over all positions; `halo` [B, width, ...] stands before the first input, if anything does."""
-        outputs: tuple[Tensor, ...] = _Tiled.apply(self, len(inputs), halo, *inputs, *self.parameters)
+    def __call__(self, before: int, *inputs: Tensor | None) -> tuple[Tensor, ...]:
+        """The outputs over all positions; the first input has `before` more, which stand before the others'."""
+        outputs: tuple[Tensor, ...] = _Tiled.apply(self, before, len(inputs), *inputs, *self.parameters)
         return outputs
 
 
@@ -49,43 +49,38 @@ class _Tile:
     context: int
     inputs: list[Tensor | None]
 
-    def holds_all_of(self, value: Tensor) -> bool:
-        """Whether it is the only tile over [B, L, ...]: then nothing need be copied or summed."""
-        return self.stop - self.start == value.shape[1]
-
     def of(self, value: Tensor, dimension: int) -> Tensor:
         """This tile's part of a tensor over all positions."""
         return value.narrow(dimension, self.start, self.stop - self.start)
 
 
-def _tiles(tiling: Tiling, halo: Tensor | None, inputs: Sequence[Any]) -> Iterator[_Tile]:
+def _tiles(tiling: Tiling, before: int, inputs: Sequence[Any]) -> Iterator[_Tile]:
     first, *others = inputs
-    size = max(tiling.size, tiling.width)
-    for start in range(0, first.shape[1], size):
-        stop = min(start + size, first.shape[1])
-        context = tiling.width if start else 0
-        extended = first[:, start - context : stop]
-        if start == 0 and halo is not None:
-            context, extended = halo.shape[1], torch.cat([halo, extended], dim=1)
+    length, size = first.shape[1] - before, max(tiling.size, tiling.width)
+    for start in range(0, length, size):
+        stop = min(start + size, length)
+        context = tiling.width if start else before
+        extended = first[:, before + start - context : before + stop]
         parts = [None if value is None else value[:, start:stop] for value in others]
         yield _Tile(start, stop, context, [extended, *parts])
 
 
 class _Tiled(torch.autograd.Function):
-    """Saves its inputs alone."""
+    """Saves its inputs alone; where one tile is all, nothing is copied or summed."""
 
     @staticmethod
-    def forward(ctx: Any, tiling: Tiling, count: int, halo: Tensor | None, *tensors: Any) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, tiling: Tiling, before: int, count: int, *tensors: Any) -> tuple[Tensor, ...]:
         inputs = tensors[:count]
-        ctx.tiling, ctx.autocast = tiling, autocast_state(inputs[0])
-        ctx.save_for_backward(halo, *inputs)
+        ctx.tiling, ctx.before, ctx.autocast = tiling, before, autocast_state(inputs[0])
+        ctx.save_for_backward(*inputs)
         outputs: list[Tensor] = []
-        for tile in _tiles(tiling, halo, inputs):
+        length = inputs[0].shape[1] - before
+        for tile in _tiles(tiling, before, inputs):
             parts = tiling.function(tiling.offset + tile.start, tile.context, *tile.inputs)
-            if tile.holds_all_of(inputs[0]):
+            if tile.stop - tile.start == length:
                 return tuple(part.contiguous() for part in parts)
             if not outputs:
-                outputs = [_stretched(part, tiling.dimension, inputs[0].shape[1]) for part in parts]
+                outputs = [_stretched(part, tiling.dimension, length) for part in parts]
             for output, part in zip(outputs, parts, strict=True):
                 tile.of(output, tiling.dimension).copy_(part)
         return tuple(outputs)
@@ -94,25 +89,23 @@ class _Tiled(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         tiling: Tiling = ctx.tiling
-        halo, *inputs = ctx.saved_tensors
+        inputs = ctx.saved_tensors
         needed = ctx.needs_input_grad[3 : 3 + len(inputs)]
         count = sum(needed)
-        before = 0 if halo is None else halo.shape[1]
+        length = inputs[0].shape[1] - ctx.before
         totals: list[Tensor] = []
-        sums = [torch.zeros_like(parameter) for parameter in tiling.parameters]
-        for tile in _tiles(tiling, halo, inputs):
+        sums: list[Tensor] = []
+        for tile in _tiles(tiling, ctx.before, inputs):
             with torch.autocast(**ctx.autocast):
                 found = _tile_gradients(tiling, tile, needed, gradients)
-            if tile.holds_all_of(inputs[0]):
-                return (None, None, *_by_input(found[:count], needed, before), *found[count:])
-            totals = totals or [
-                _space(value, before) if number == 0 and before else torch.empty_like(value)
-                for number, value in enumerate(inputs)
-                if needed[number]
-            ]
+            if tile.stop - tile.start == length:
+                return (None, None, None, *_by_input(found[:count], needed), *found[count:])
+            if tile.start == 0:
+                totals = [torch.empty_like(value) for value, need in zip(inputs, needed, strict=True) if need]
+                sums = [torch.zeros_like(parameter) for parameter in tiling.parameters]
             for total, gradient in zip(totals, found[:count], strict=True):
                 # From the right, since the first input alone has positions before the tile.
-                end = total.shape[1] - inputs[0].shape[1] + tile.stop
+                end = total.shape[1] - length + tile.stop
                 first = end - gradient.shape[1]
                 # The tile before left its part of the context's gradient there.
                 shared = gradient.shape[1] - (tile.stop - tile.start) if tile.start else 0
@@ -120,7 +113,7 @@ class _Tiled(torch.autograd.Function):
                 total[:, first + shared : end] = gradient[:, shared:]
             for total, gradient in zip(sums, found[count:], strict=True):
                 total += gradient
-        return (None, None, *_by_input(totals, needed, before), *sums)
+        return (None, None, None, *_by_input(totals, needed), *sums)
 
 
 def _tile_gradients(
@@ -138,17 +131,10 @@ def _tile_gradients(
     return torch.autograd.grad(outputs, [*wanted, *tiling.parameters], received, materialize_grads=True)
 
 
-def _by_input(totals: Sequence[Tensor], needed: Sequence[bool], before: int) -> list[Tensor | None]:
-    """The gradients of the halo and of every input, None where none is needed."""
+def _by_input(totals: Sequence[Tensor], needed: Sequence[bool]) -> list[Tensor | None]:
+    """The gradients of every input, None where none is needed."""
     rest = iter(totals)
-    by_input = [next(rest) if need else None for need in needed]
-    if by_input[0] is None or not before:
-        return [None, *by_input]
-    return [by_input[0][:, :before], by_input[0][:, before:], *by_input[1:]]
-
-
-def _space(value: Tensor, before: int) -> Tensor:
-    return value.new_empty(value.shape[0], before + value.shape[1], *value.shape[2:])
+    return [next(rest) if need else None for need in needed]
 
 
 def _stretched(part: Tensor, dimension: int, length: int) -> Tensor:

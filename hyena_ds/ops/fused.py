@@ -17,7 +17,12 @@ def fused_kernels(operator: str, *values: Tensor) -> ModuleType | None:
 
 
 def _served(value: Tensor) -> bool:
-    return value.is_cuda and value.dtype in FUSED_DTYPES and torch.cuda.get_device_capability(value.device) >= (8, 0)
+    return value.is_cuda and value.dtype in FUSED_DTYPES and _is_recent(value.device)
+
+
+@cache
+def _is_recent(device: torch.device) -> bool:
+    return torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 @cache

@@ -9,9 +9,6 @@ from torch import Tensor
 
 from hyena_ds.parallel.dimensions import ParallelDimensions
 
-# On GPUs one piece of the channels is convolved while the next is under way.
-GPU_PIECES = 4
-
 
 class SequenceGroup:
     """Contiguous slices of the same sequences on the ranks of one group (`model.sequence.SequencePart`).
@@ -27,7 +24,6 @@ class SequenceGroup:
             group = torch.distributed.new_group(members)
             if rank in members:
                 self._group = group
-        self.pieces = GPU_PIECES if torch.distributed.get_backend(self._group) == "nccl" else 1
 
     def with_halo(self, value: Tensor, width: int) -> tuple[Tensor, Tensor | None]:
         if width == 0:
@@ -35,14 +31,13 @@ class SequenceGroup:
         value, halo = _Halo.apply(value, width, self)
         return value, None if self.rank == 0 else halo
 
-    def to_channels(self, value: Tensor, channels: slice) -> Callable[[], Tensor]:
-        by_rank = value.unflatten(1, (self.size, -1))[:, :, channels]  # [B, P, c, L/P]
+    def to_channels(self, value: Tensor) -> Callable[[], Tensor]:
+        by_rank = value.unflatten(1, (self.size, -1))  # [B, P, D/P, L/P]
         arrived = self._exchange(by_rank.transpose(0, 1))
-        return lambda: arrived().permute(1, 2, 0, 3).flatten(2)
+        return lambda: arrived().permute(1, 2, 0, 3)
 
     def to_sequence(self, value: Tensor) -> Callable[[], Tensor]:
-        by_rank = value.unflatten(2, (self.size, -1))  # [B, c, P, L/P]
-        arrived = self._exchange(by_rank.permute(2, 0, 1, 3))
+        arrived = self._exchange(value.permute(2, 0, 1, 3))
         return lambda: arrived().transpose(0, 1)
 
     def summed(self, value: Tensor) -> Tensor:

@@ -16,7 +16,6 @@ from hyena_ds.model.parameters import count_parameters
 from hyena_ds.ops.long_convolution.right_angle import GPU_CHUNK_ELEMENTS, fast_length
 from hyena_ds.ops.long_convolution.triton.plan import CHUNK_ELEMENTS, LONGEST, SHORT
 from hyena_ds.parallel.dimensions import ParallelDimensions
-from hyena_ds.parallel.sequence import GPU_PIECES
 from hyena_ds.training.config import RunConfig
 from hyena_ds.training.stages import Stage
 
@@ -104,7 +103,6 @@ def step_memory(
     activation = FP32 if engine.precision == "fp32" else 2
     elements = batch * (length // ranks) * model.d_model
     filter_elements = model.d_model // ranks * (model.order - 1) * length
-    pieces = GPU_PIECES if ranks > 1 else 1
     tables = FP32 * (model.emb_dim + 1) * model.l_max
     reused = accumulation > 1 and FP32 * filter_elements <= engine.reused_filter_bytes
     return {
@@ -117,7 +115,7 @@ def step_memory(
         "gradients of activations": PASSING_BYTES * elements,
         "exchange between GPUs": EXCHANGE_BYTES * elements if ranks > 1 else 0.0,
         "workspace": max(
-            _convolution_bytes(engine, batch, length, -(-model.d_model // (ranks * pieces))),
+            _convolution_bytes(engine, batch, length, model.d_model // ranks),
             _tile_bytes(model, engine, batch * length // ranks),
         ),
     }

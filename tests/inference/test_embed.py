@@ -44,7 +44,7 @@ def test_an_embedding_is_the_same_alone_and_in_any_batch(
 def test_padding_on_either_side_changes_nothing(sequences: list[str], pooling: Pooling, bidirectional: bool) -> None:
     config = ModelConfig(d_model=32, n_layer=2, l_max=1026, bidirectional=bidirectional)
     embedding = Embedding(FrozenModel.on(perturbed_model(config), "cpu"), pooling)
-    pieces = [Piece(tokens_of(sequence)) for sequence in sequences]
+    pieces = [Piece(sequence.encode()) for sequence in sequences]
 
     def embed(numbers: list[int], side: PaddingSide) -> list[np.ndarray]:
         return [vector for vector, _ in embedding.measure(make_batch(pieces, numbers, side))()]
@@ -58,9 +58,9 @@ def test_padding_on_either_side_changes_nothing(sequences: list[str], pooling: P
 
 
 def test_without_the_mask_left_padding_would_change_it(model: HyenaDNA, sequences: list[str]) -> None:
-    pieces = [Piece(tokens_of(sequence)) for sequence in (sequences[2], sequences[5])]
+    pieces = [Piece(sequence.encode()) for sequence in (sequences[2], sequences[5])]
     batch = make_batch(pieces, [0, 1], "left")
-    masked = model.frozen.hidden(batch.tokens, batch.real)[1, -1]
+    masked = model.frozen.hidden(batch.tokens, batch.padding)[1, -1]
     unmasked = model.frozen.hidden(batch.tokens)[1, -1]
     assert (masked - unmasked).norm() / masked.norm() > 1e-2
 
@@ -187,10 +187,13 @@ def test_a_gpu_gives_what_the_cpu_does(model: HyenaDNA, sequences: list[str], pr
 
 
 def test_few_shapes_and_never_beyond_l_max() -> None:
-    pieces = [Piece(np.full(length, 7, dtype=np.uint8)) for length in range(1, 1027)]
+    pieces = [Piece(b"A" * length) for length in range(1, 1027)]
     found = list(batches(pieces, 2048, 1026))
     assert sorted(number for batch in found for number in batch.numbers) == list(range(1026))
     assert max(batch.tokens.shape[1] for batch in found) == 1026
     assert len({batch.tokens.shape[1] for batch in found}) <= 6 * 16 + 16
     assert all(batch.tokens.numel() <= 2048 for batch in found)
     assert all(padded_length(length) < 1.07 * length + 1 for length in range(1, 2**12))
+    on_gpu = {length: padded_length(length, on_gpu=True) for length in range(1, 2**15)}
+    assert all(padded % 16 == 0 and length <= padded < 1.016 * length + 16 for length, padded in on_gpu.items())
+    assert len({padded for length, padded in on_gpu.items() if length > 2**14}) == 64

@@ -1,8 +1,11 @@
 """Files: the same rows in every format, and a job that survives being killed at any moment."""
 
+import errno
 import json
+import re
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -13,8 +16,15 @@ import pandas as pd
 import pytest
 
 from hyena_ds.api import HyenaDNA
-from hyena_ds.errors import InputError
+from hyena_ds.errors import EXIT_STORAGE, InputError
+from hyena_ds.genome.progress import Progress
 from hyena_ds.hub.export import export_huggingface
+from hyena_ds.inference.batches import Piece, batches
+from hyena_ds.inference.frozen import FrozenModel
+from hyena_ds.inference.measure import Measured
+from hyena_ds.inference.measurements import Embedding
+from hyena_ds.inference.parts import Parts
+from hyena_ds.inference.sequence_job import Reading, sequence_job
 from tests.inference.conftest import perturbed_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -125,3 +135,80 @@ def test_a_killed_command_goes_on_without_loss_or_duplicate(model: HyenaDNA, pha
     found = pd.read_parquet(output)
     assert found["name"].tolist() == [f"s{number}" for number in range(len(texts))]
     np.testing.assert_allclose(np.stack(found["embedding"]), model.embed(texts), atol=1e-5)
+
+
+def test_a_part_is_started_before_the_one_before_it_is_a_table(
+    model: HyenaDNA, sequences: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    hidden, table = FrozenModel.hidden, Measured.table
+    monkeypatch.setattr(FrozenModel, "hidden", lambda *words: events.append("batch") or hidden(*words))
+    monkeypatch.setattr(Measured, "table", lambda part: events.append("table") or table(part))
+    done: list[int] = []
+    monkeypatch.setattr(Progress, "advance", lambda progress, bases: done.append(bases))
+    model.embed(sequences[:3] * 4, output=tmp_path / "vectors.parquet", part_bases=1003)
+    assert events.count("table") == 4
+    assert events.index("table") > len(list(batches([Piece(text.encode()) for text in sequences[:3]], 2048, 1026)))
+    assert sum(done) == sum(map(len, sequences[:3] * 4))
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith(("parts", "ahead"))]
+
+
+@pytest.mark.parametrize("failing", [1, 7])
+def test_a_part_that_cannot_be_written_ends_the_job_which_can_go_on(
+    model: HyenaDNA, sequences: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    path, add = tmp_path / "vectors.parquet", Parts.add
+
+    def full(parts: Parts, number: int, *words: Any) -> None:
+        if number == failing:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        add(parts, number, *words)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Parts, "add", full)
+        with pytest.raises(OSError, match="No space left"):
+            model.embed(sequences[2:3] * 8, output=path, part_bases=1000)
+    kept = sorted(found.name[:11] for found in tmp_path.glob("vectors.parquet.parts/part-*"))
+    assert kept[:failing] == [f"part-{number:06d}" for number in range(failing)]
+    assert f"part-{failing:06d}" not in kept
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith(("parts", "ahead"))]
+    model.embed(sequences[2:3] * 8, output=path, part_bases=1000)
+    np.testing.assert_allclose(np.stack(pd.read_parquet(path)["embedding"]), model.embed(sequences[2:3] * 8), atol=1e-5)
+
+
+def test_a_disk_that_is_full_is_an_error_of_storage(model: HyenaDNA, sequences: list[str], tmp_path: Path) -> None:
+    script = (
+        "import resource, sys; from hyena_ds.errors import guarded; from hyena_ds.api import HyenaDNA\n"
+        "model = HyenaDNA.from_pretrained(sys.argv[1], device='cpu')\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))\n"
+        "sys.exit(guarded(lambda: model.embed(['ACGT' * 100] * 100, output=sys.argv[2], part_bases=20000) and None))"
+    )
+    network = model.frozen.model
+    export_huggingface(dict(network.named_parameters()), {}, network.config, tmp_path / "hf")
+    command = [sys.executable, "-c", script, str(tmp_path / "hf"), str(tmp_path / "vectors.parquet")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == EXIT_STORAGE, done.stderr
+    assert re.fullmatch("error: .*\n", done.stderr), done.stderr
+
+
+def test_a_job_goes_on_with_the_parts_it_finds_where_the_default_is_another(
+    model: HyenaDNA, sequences: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "vectors.parquet"
+    broken_off(model, sequences, path, monkeypatch)
+    with pytest.raises(InputError, match=r"has another part_bases\)"):
+        model.embed(sequences, output=path, part_bases=5000)
+    with monkeypatch.context() as patch:
+        done: list[int] = []
+        patch.setattr(FrozenModel, "hidden", lambda *_: pytest.fail("computed again"))
+        patch.setattr(Progress, "advance", lambda progress, bases: done.append(bases))
+        model.embed(sequences, output=path)
+    assert sum(done) == sum(map(len, sequences))
+    np.testing.assert_allclose(np.stack(pd.read_parquet(path)["embedding"]), model.embed(sequences), atol=1e-5)
+
+
+@pytest.mark.parametrize(("tokens", "bases"), [(2**13, 2**23), (2**18, 2**24), (2**20, 2**26)])
+def test_a_part_has_enough_batches_of_like_length(model: HyenaDNA, tokens: int, bases: int) -> None:
+    frozen = FrozenModel.on(model.frozen.model, "cpu", tokens_per_batch=tokens)
+    job = sequence_job("embed", frozen, Embedding(frozen, "mean"), ["ACGT"], Reading())
+    assert job.part_bases == bases

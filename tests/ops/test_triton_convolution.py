@@ -10,6 +10,7 @@ from torch import Tensor
 pytest.importorskip("triton")
 
 from hyena_ds.ops.long_convolution import long_convolution
+from hyena_ds.ops.long_convolution.dispatch import convolution_gradients, convolve
 from hyena_ds.ops.long_convolution.triton.plan import LONGEST, SHORTEST, factors_of
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -74,6 +75,25 @@ def test_a_slice_of_channels_is_convolved_where_it_lies(length: int) -> None:
     part = long_convolution(signal[:, 1:4], filter[1:4], bias[1:4], backend="exact")
     alone = long_convolution(signal[:, 1:4].clone(), filter[1:4], bias[1:4], backend="exact")
     assert torch.equal(part, alone)
+
+
+@pytest.mark.parametrize(("slices", "length"), [(4, 1024), (3, 4101), (2, 8192), (4, 139_280)])
+def test_slices_are_convolved_where_they_lie(slices: int, length: int) -> None:
+    signal, filter, bias = (value.to(DEVICE, torch.float32) for value in make_inputs(length))
+    received = signal.flip(1)
+    settings: dict[str, Any] = {"backend": "fast", "bidirectional": False}
+    expected, kept = convolve(signal, filter, bias, keep=True, **settings)
+    gradients = convolution_gradients(received, kept.tensors, bias, **settings)
+    apart, received = (
+        value.unflatten(2, (slices, -1)).permute(2, 0, 1, 3).contiguous().permute(1, 2, 0, 3)
+        for value in (signal, received)
+    )
+    found, kept = convolve(apart, filter, bias, keep=True, **settings)
+    assert found.shape == apart.shape
+    assert torch.equal(found.flatten(2), expected)
+    found_gradients = convolution_gradients(received, kept.tensors, bias, **settings)
+    assert torch.equal(found_gradients[0].flatten(2), gradients[0])
+    assert all(map(torch.equal, found_gradients[1:], gradients[1:]))
 
 
 @pytest.mark.parametrize("length", [1024, 8192])

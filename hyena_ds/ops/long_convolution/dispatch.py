@@ -78,17 +78,19 @@ def convolve(
 ) -> tuple[Tensor, Kept]:
     """`long_convolution` outside autograd, and with `keep` what `convolution_gradients` needs.
 
-    For callers that are autograd functions themselves: the forward pass is not computed again.
+    For callers that are autograd functions themselves: the forward pass is not computed again. A signal may be in
+    slices [B, D, S, L/S], wherever they lie, and the output then is, too.
     """
     backend = chosen_backend(backend, signal)
-    if backend == "torch":
-        output = right_angle_convolution(signal, filter, bias, bidirectional)
-    elif backend == "reference":
-        output = direct_convolution(signal, filter, bias, bidirectional=bidirectional)
-    else:
+    if backend in ("fast", "exact"):
         convolution, exact = _kernels(backend).convolution, backend == "exact"
         return convolution(signal, filter, bias, exact=exact, bidirectional=bidirectional, keep=keep)
-    return output, Kept((signal, filter))
+    whole = signal.flatten(2)
+    if backend == "torch":
+        output = right_angle_convolution(whole, filter, bias, bidirectional)
+    else:
+        output = direct_convolution(whole, filter, bias, bidirectional=bidirectional)
+    return output.view_as(signal), Kept((whole, filter))
 
 
 def convolution_gradients(
@@ -99,14 +101,21 @@ def convolution_gradients(
     backend: ConvolutionBackend,
     bidirectional: bool,
 ) -> Gradients:
-    """The gradients of signal, filter and bias from `received`, the output's [B, D, L], and kept `tensors`."""
+    """The gradients of signal, filter and bias from `received`, the output's in its shape, and kept `tensors`."""
     backend = chosen_backend(backend, received)
     if backend in ("fast", "exact"):
         gradients, exact = _kernels(backend).gradients, backend == "exact"
         return gradients(received, tensors, bias, exact=exact, bidirectional=bidirectional)
     signal, filter = tensors
+    whole = received.flatten(2)
     if backend == "torch":
-        return right_angle_gradients(received, signal, filter, bias, bidirectional)
+        found = right_angle_gradients(whole, signal, filter, bias, bidirectional)
+    else:
+        found = _direct_gradients(whole, signal, filter, bias, bidirectional)
+    return found[0].view_as(received), *found[1:]
+
+
+def _direct_gradients(received: Tensor, signal: Tensor, filter: Tensor, bias: Tensor, bidirectional: bool) -> Gradients:
     with torch.enable_grad():
         leaves = [value.detach().requires_grad_() for value in (signal, filter, bias)]
         output = direct_convolution(*leaves, bidirectional=bidirectional)
@@ -128,7 +137,7 @@ def chosen_backend(backend: ConvolutionBackend, signal: Tensor) -> ConvolutionBa
     if kernels is None:
         _log_once("long convolution by torch: Triton, which is faster, is not installed")
         return "torch"
-    if not kernels.shortest <= signal.shape[-1] <= kernels.longest:
+    if not kernels.shortest <= signal.shape[2:].numel() <= kernels.longest:
         _log_once(f"long convolution by torch: Triton's is for lengths up to {kernels.longest:,}")
         return "torch"
     return "fast"

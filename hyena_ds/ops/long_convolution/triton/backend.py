@@ -26,9 +26,11 @@ PROGRAMS = 2048
 # Of columns, by the side and the halves: warps, stages and tiles of a program.
 COLUMNS_FORWARD = {(64, 1): (4, 3, 8), (64, 2): (4, 3, 8), (128, 2): (4, 1, 1)}
 COLUMNS_INVERSE = {(64, 1): (4, 3, 8), (64, 2): (4, 2, 4), (128, 2): (8, 1, 2)}
-# Of rows, by the sides of a tile: warps and stages, for the gradients too; and how many a program takes.
-ROWS = {(32, 32): (2, 3), (64, 32): (4, 2), (64, 64): (4, 1)}
-ROW_GRADIENTS = {(32, 32): (2, 3), (64, 32): (4, 3), (64, 64): (4, 1)}
+Tuned = dict[tuple[int, int], tuple[int, int, int | None]]
+# Of rows, by the sides of a tile: warps, stages and the most registers, for the gradients too; and how many a program
+# takes.
+ROWS: Tuned = {(32, 32): (2, 3, None), (64, 32): (4, 2, None), (64, 64): (4, 1, 168)}
+ROW_GRADIENTS: Tuned = {(32, 32): (2, 3, None), (64, 32): (4, 3, None), (64, 64): (4, 1, None)}
 ROW_SHARE = 8
 SHORT_STAGES = 3
 
@@ -53,11 +55,11 @@ class _Transform:
         """How deep loops are pipelined."""
         return 1 if self.exact else fast
 
-    def row_constants(self, tuned: dict[tuple[int, int], tuple[int, int]]) -> dict[str, Any]:
+    def row_constants(self, tuned: Tuned) -> dict[str, Any]:
         """The constants of the kernels of rows, with what is best for their tile."""
         lines, width = self.factors.lines, self.factors.width
-        warps, stages = tuned[lines, width]
-        settings = {"num_warps": warps, "num_stages": self.stages(stages)}
+        warps, stages, registers = tuned[lines, width]
+        settings = {"num_warps": warps, "num_stages": self.stages(stages), "maxnreg": registers}
         return {"LINES": lines, "WIDTH": width, "EXACT": self.exact, **settings}
 
     @property
@@ -76,7 +78,7 @@ class _Planes:
 
 def _transform(signal: Tensor, exact: bool) -> _Transform:
     """Raises ValueError for a length that the kernels do not serve."""
-    length = signal.shape[-1]
+    length = signal.shape[2:].numel()
     factors = factors_of(length)
     if exact and factors.side > SIDE:
         raise ValueError(f"backend 'exact' is for lengths up to {LONGEST // 2:,}, not {length:,}; take 'torch'")
@@ -88,17 +90,19 @@ def triton_convolution(
 ) -> tuple[Tensor, Kept]:
     """As `right_angle_convolution`, outside autograd; `exact` computes as fp32 does.
 
-    With `keep` also what `triton_gradients` needs: the spectra of a long sequence and of its filter, or a short one
-    itself. Raises ValueError for lengths below 16 or above 2^20, in `exact` above 2^19.
+    A signal in slices [B, D, S, T] is read where they lie; those of the output lie one after the other. With `keep`
+    also what `triton_gradients` needs: the spectra of a long sequence and of its filter, or a short one itself. Raises
+    ValueError for lengths below 16 or above 2^20, in `exact` above 2^19.
     """
-    transform = _transform(signal, exact)
-    signal, filter = _with_contiguous_positions(signal), filter.contiguous()
+    transform, shape, filter = _transform(signal, exact), signal.shape, filter.contiguous()
     direct = _direct(filter, bias, bidirectional)
-    output = torch.empty(signal.shape, dtype=signal.dtype, device=signal.device)
     if transform.factors.outer == 1:
+        signal = _with_contiguous_positions(signal.flatten(2))
+        output = torch.empty(signal.shape, dtype=signal.dtype, device=signal.device)
         _short_filtered(transform, signal, filter, direct, output, bidirectional)
-        return output, Kept((signal, filter))
-    kept = [direct]
+        return output.view(shape), Kept((signal, filter))
+    signal = _in_slices(signal)
+    output, kept = _empty_slices(signal), [direct]
     for channels in _chunks(signal, transform.factors):
         spectra = _spectra(transform, filter[channels])
         planes = _forward(transform, signal[:, channels])
@@ -106,37 +110,37 @@ def triton_convolution(
         _inverse(transform, planes, signal[:, channels], direct[channels], output[:, channels])
         if keep:
             kept += [own.values, own.scales, spectra.values, spectra.scales]
-    return output, Kept(tuple(kept), ends_with_filter=False)
+    return output.reshape(shape), Kept(tuple(kept), ends_with_filter=False)
 
 
 def triton_gradients(
     received: Tensor, kept: Sequence[Tensor], bias: Tensor, *, exact: bool, bidirectional: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """As `right_angle_gradients`: of signal, filter and bias, from the output's gradient `received`."""
-    transform = _transform(received, exact)
-    received = _with_contiguous_positions(received)
-    signal_gradient = torch.empty(received.shape, dtype=received.dtype, device=received.device)
-    filter_gradient = torch.empty(received.shape[1:], dtype=torch.float32, device=received.device)
+    transform, shape = _transform(received, exact), received.shape
+    filter_gradient = torch.empty(shape[1], shape[2:].numel(), dtype=torch.float32, device=received.device)
     if transform.factors.outer == 1:
-        signal, filter = kept
+        received, (signal, filter) = _with_contiguous_positions(received.flatten(2)), kept
+        signal_gradient = torch.empty(received.shape, dtype=received.dtype, device=received.device)
         direct = _direct(filter, bias, bidirectional)
         _short_correlated(transform, signal, received, filter_gradient, bidirectional)
         _short_filtered(transform, received, filter.contiguous(), direct, signal_gradient, bidirectional, adjoint=True)
     else:
-        direct, *planes = kept
+        received, (direct, *planes) = _in_slices(received), kept
+        signal_gradient = _empty_slices(received)
         for number, channels in enumerate(_chunks(received, transform.factors)):
             values, scales, filter_values, filter_scales = planes[4 * number : 4 * number + 4]
             own, spectra = _Planes(values, scales), _Planes(filter_values, filter_scales)
             arrived = _forward(transform, received[:, channels])
             arrived, taps = _gradients(transform, arrived, own, spectra, received.shape[0], bidirectional)
-            _inverse(transform, taps, None, None, filter_gradient[None, channels])
+            _inverse(transform, taps, None, None, filter_gradient[None, channels, None])
             del taps
             _inverse(transform, arrived, received[:, channels], direct[channels], signal_gradient[:, channels])
     bias_gradient = filter_gradient[:, 0].clone()  # tap 0 and the bias weigh the same values
     if bidirectional:
         bias_gradient /= 2  # tap 0 was counted both ways
         filter_gradient[:, 0] = bias_gradient
-    return signal_gradient, filter_gradient, bias_gradient
+    return signal_gradient.reshape(shape), filter_gradient, bias_gradient
 
 
 def _direct(filter: Tensor, bias: Tensor, bidirectional: bool) -> Tensor:
@@ -148,8 +152,20 @@ def _with_contiguous_positions(value: Tensor) -> Tensor:
     return value if value.stride(-1) == 1 else value.contiguous()
 
 
+def _in_slices(value: Tensor) -> Tensor:
+    """[B, D, S, T], where it lies if the kernels can read it there."""
+    value = value if value.dim() == 4 and value.shape[3] >= SIDE else value.flatten(2).unsqueeze(2)
+    return _with_contiguous_positions(value)
+
+
+def _empty_slices(like: Tensor) -> Tensor:
+    """Room for [B, D, S, T], the slices one after the other in memory."""
+    batch, channels, slices, length = like.shape
+    return torch.empty(slices, batch, channels, length, dtype=like.dtype, device=like.device).permute(1, 2, 0, 3)
+
+
 def _chunks(signal: Tensor, factors: Factors) -> list[slice]:
-    batch, channels, _ = signal.shape
+    batch, channels = signal.shape[:2]
     width = max(1, CHUNK_ELEMENTS // (batch * factors.points))
     return [slice(first, min(first + width, channels)) for first in range(0, channels, width)]
 
@@ -161,18 +177,18 @@ def _alignment(*numbers: int) -> int:
 
 def _forward(transform: _Transform, values: Tensor) -> _Planes:
     factors = transform.factors
-    batch, channels, length = values.shape
+    batch, channels, slices, slice_length = values.shape
     rows, tiles = batch * channels, factors.inner // SIDE
     planes = values.new_empty(rows, factors.outer, 2, factors.inner, dtype=transform.dtype)
     scales = values.new_empty(rows, tiles, dtype=torch.float32)
     forward, _ = transform.outer_tables()
-    batch_stride, channel_stride, _ = values.stride()
+    strides = values.stride()[:3]
     warps, stages, share = COLUMNS_FORWARD[factors.side, factors.halves]
     grid = (factors.halves * -(-tiles // share), -(-channels // factors.packed), batch)
     columns_forward[grid](
-        values, planes, scales, *forward, batch_stride, channel_stride, channels, length,
+        values, planes, scales, *forward, *strides, slice_length, channels, slices * slice_length,
         factors.outer // factors.halves, factors.inner, share, transform.step,
-        R=factors.side, HALVES=factors.halves, ALIGN=_alignment(batch_stride, channel_stride, length),
+        R=factors.side, HALVES=factors.halves, SLICED=slices > 1, ALIGN=_alignment(*strides, slice_length),
         EXACT=transform.exact, num_warps=warps, num_stages=transform.stages(stages),
     )  # fmt: skip
     return _Planes(planes, scales)
@@ -187,7 +203,7 @@ def _row_tables(transform: _Transform) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def _spectra(transform: _Transform, filter: Tensor) -> _Planes:
     """Of filters [D, L], as planes with a scale a row."""
     factors = transform.factors
-    planes = _forward(transform, filter[None])
+    planes = _forward(transform, filter[None, :, None])
     scales = planes.scales.new_empty(filter.shape[0], factors.outer)
     rows = scales.numel()
     rows_transformed[(-(-rows // ROW_SHARE),)](
@@ -231,18 +247,20 @@ def _gradients(
 def _inverse(
     transform: _Transform, planes: _Planes, signal: Tensor | None, weight: Tensor | None, output: Tensor
 ) -> None:
-    """Real values into `output` [B, D, L], plus `weight` [D] times `signal`."""
+    """Real values into `output` [B, D, S, T], plus `weight` [D] times `signal`."""
     factors = transform.factors
-    batch, channels, length = output.shape
+    batch, channels, slices, slice_length = output.shape
     _, inverse = transform.outer_tables()
     source = output if signal is None else signal
-    strides = (*source.stride()[:2], *output.stride()[:2])
+    strides = (*source.stride()[:3], *output.stride()[:3])
     tiles = factors.inner // SIDE
     warps, stages, share = COLUMNS_INVERSE[factors.side, factors.halves]
     columns_inverse[(-(-tiles // share), -(-channels // factors.packed), batch)](
         planes.values, planes.scales, source, source if weight is None else weight, output, *inverse, *strides,
-        channels, length, factors.outer // factors.halves, factors.inner, share, transform.step, factors.gain,
-        R=factors.side, HALVES=factors.halves, DIRECT=weight is not None, ALIGN=_alignment(*strides),
+        slice_length, channels, slices * slice_length, factors.outer // factors.halves, factors.inner, share,
+        transform.step, factors.gain,
+        R=factors.side, HALVES=factors.halves, DIRECT=weight is not None, SLICED=slices > 1,
+        ALIGN=_alignment(*strides, slice_length),
         EXACT=transform.exact, num_warps=warps, num_stages=transform.stages(stages),
     )  # fmt: skip
 

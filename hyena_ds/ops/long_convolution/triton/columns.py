@@ -34,15 +34,38 @@ def _lines(channel, channels, points, R: tl.constexpr):
 
 
 @triton.jit
+def _slices(start, slice_length, slice_stride, ALIGN: tl.constexpr):
+    """Of positions `start` [R] where the slice ends that holds them; and what leads from a position to its memory there
+    and in the next slice."""
+    number = start // slice_length
+    shift = number.to(tl.int64) * (slice_stride - slice_length)
+    end = tl.multiple_of((number + 1) * slice_length, ALIGN)
+    return end[:, None], shift[:, None], (shift + (slice_stride - slice_length))[:, None]
+
+
+@triton.jit
+def _read(source, start, valid, length, slice_length, slice_stride, SLICED: tl.constexpr, ALIGN: tl.constexpr):
+    """A tile, fp32, of values at 64 positions from each of `start` [R] on, which meet no more than two slices."""
+    place = start[:, None] + tl.arange(0, TILE_COLUMNS)[None, :]
+    inside = valid[:, None] & (place < length)
+    if not SLICED:
+        return tl.load(source + place, mask=inside, other=0.0).to(tl.float32)
+    end, here, there = _slices(start, slice_length, slice_stride, ALIGN)
+    first = tl.load(source + here + place, mask=inside & (place < end), other=0.0)
+    second = tl.load(source + there + place, mask=inside & (place >= end), other=0.0)
+    return first.to(tl.float32) + second.to(tl.float32)
+
+
+@triton.jit
 def columns_forward(
     values, planes, scales, table_re, table_im,
-    batch_stride, channel_stride, channels, length, points, inner, share, step,
-    R: tl.constexpr, HALVES: tl.constexpr, ALIGN: tl.constexpr, EXACT: tl.constexpr,
+    batch_stride, channel_stride, slice_stride, slice_length, channels, length, points, inner, share, step,
+    R: tl.constexpr, HALVES: tl.constexpr, SLICED: tl.constexpr, ALIGN: tl.constexpr, EXACT: tl.constexpr,
 ):  # fmt: skip
     """Real values [B, D, length] -> planes [B · D, R1, 2, N2] and scales [B · D, tiles]; step = pi / 2N.
 
-    A program takes `share` tiles of one half of the frequencies; the halves are neighbours, so that the second finds
-    its values in the L2.
+    SLICED values are [B, D, S, slice_length], the slices anywhere in memory. A program takes `share` tiles of one half
+    of the frequencies; the halves are neighbours, so that the second finds its values in the L2.
     """
     tiles = tl.cdiv(inner, TILE_COLUMNS)
     half, chunk = tl.program_id(0) % HALVES, tl.program_id(0) // HALVES
@@ -54,23 +77,21 @@ def columns_forward(
     values += sample * batch_stride + channel.to(tl.int64) * channel_stride
     planes += row * (HALVES * points * 2) * inner
     scales += row * tiles
-    from_line = neighbour * channel_stride
+    source = values + (neighbour * channel_stride)[:, None]
     to_line = ((neighbour * (HALVES * points) + outer) * (2 * inner))[:, None]
     left_re, left_im = square(table_re + half * R * R, R), square(table_im + half * R * R, R)
     zero = tl.zeros((R, TILE_COLUMNS), tl.float32)
     for tile in range(chunk * share, tl.minimum(chunk * share + share, tiles)):
         column = tile * TILE_COLUMNS + tl.arange(0, TILE_COLUMNS)
-        place = point[:, None] * inner + column[None, :]
-        inside = valid[:, None] & (place < length)
-        first = tl.load(values + from_line[:, None] + place, mask=inside, other=0.0).to(tl.float32)
+        start = point * inner + tile * TILE_COLUMNS
+        first = _read(source, start, valid, length, slice_length, slice_stride, SLICED, ALIGN)
         if HALVES == 1:
             scale, inverse = power_below(largest_of(first))
             first = narrow(first * inverse, EXACT)
             re, im = product(left_re, first, zero, EXACT), product(left_im, first, zero, EXACT)
         else:
-            place += points * inner
-            inside = valid[:, None] & (place < length)
-            second = tl.load(values + from_line[:, None] + place, mask=inside, other=0.0).to(tl.float32)
+            start += points * inner
+            second = _read(source, start, valid, length, slice_length, slice_stride, SLICED, ALIGN)
             scale, inverse = power_below(largest_of(tl.maximum(tl.abs(first), tl.abs(second))))
             turned = (tl.where(half == 0, HALF_TURN, -HALF_TURN) * inverse) * second
             re, im = narrow(first * inverse + turned, EXACT), narrow(turned, EXACT)
@@ -85,13 +106,14 @@ def columns_forward(
 @triton.jit
 def columns_inverse(
     planes, scales, signal, bias, output, table_re, table_im,
-    batch_stride, channel_stride, out_batch_stride, out_channel_stride,
+    batch_stride, channel_stride, slice_stride, out_batch_stride, out_channel_stride, out_slice_stride, slice_length,
     channels, length, points, inner, share, step, gain,
-    R: tl.constexpr, HALVES: tl.constexpr, DIRECT: tl.constexpr, ALIGN: tl.constexpr, EXACT: tl.constexpr,
+    R: tl.constexpr, HALVES: tl.constexpr, DIRECT: tl.constexpr, SLICED: tl.constexpr, ALIGN: tl.constexpr,
+    EXACT: tl.constexpr,
 ):  # fmt: skip
     """Planes [B · D, R1, 2, N2], scales [B · D, R1] -> gain · real values (+ bias · signal) [B, D, length].
 
-    A program takes `share` tiles.
+    SLICED signal and values are [B, D, S, slice_length]. A program takes `share` tiles.
     """
     tiles = tl.cdiv(inner, TILE_COLUMNS)
     chunk = tl.program_id(0)
@@ -102,8 +124,10 @@ def columns_inverse(
     neighbour, point, valid = _lines(channel, channels, points, R)
     row = sample * channels + channel
     planes += row * (HALVES * points * 2) * inner
-    signal += sample * batch_stride + channel.to(tl.int64) * channel_stride
-    output += sample * out_batch_stride + channel.to(tl.int64) * out_channel_stride
+    original = signal + sample * batch_stride + channel.to(tl.int64) * channel_stride
+    original += (neighbour * channel_stride)[:, None]
+    target = output + sample * out_batch_stride + channel.to(tl.int64) * out_channel_stride
+    target += (neighbour * out_channel_stride)[:, None]
     from_line = (neighbour * (HALVES * points) + HALVES * point) * (2 * inner)
     own = scales + row * (HALVES * points) + neighbour * (HALVES * points) + HALVES * point
     scale = tl.load(own, mask=valid, other=0.0)
@@ -124,10 +148,7 @@ def columns_inverse(
         angle = (column.to(tl.float32) * step)[None, :]
         source = planes + from_line[:, None] + column[None, :]
         re, im = _turned_back(source, scale, HALVES * point, angle, inner, valid, EXACT)
-        place = point[:, None] * inner + column[None, :]
-        inside = valid[:, None] & (place < length)
-        target = output + (neighbour * out_channel_stride)[:, None]
-        original = signal + (neighbour * channel_stride)[:, None]
+        start = point * inner + tile * TILE_COLUMNS
         if HALVES == 1:
             first = product(left_im, -im, product(left_re, re, zero, EXACT), EXACT)
         else:
@@ -136,10 +157,15 @@ def columns_inverse(
             re, im = _turned_back(source + 2 * inner, other, 2 * point + 1, angle, inner, valid, EXACT)
             re, im = transform_left(right_re, right_im, re, im, False, EXACT)
             first += re
-            second -= HALF_TURN * (re + im)
-            after = place + points * inner
-            _write(original, target, after, valid[:, None] & (after < length), second * gain, weight, DIRECT)
-        _write(original, target, place, inside, first * gain, weight, DIRECT)
+            second = (second - HALF_TURN * (re + im)) * gain
+            after = start + points * inner
+            if DIRECT:
+                second += weight * _read(original, after, valid, length, slice_length, slice_stride, SLICED, ALIGN)
+            _write(target, after, valid, length, second, slice_length, out_slice_stride, SLICED, ALIGN)
+        first *= gain
+        if DIRECT:
+            first += weight * _read(original, start, valid, length, slice_length, slice_stride, SLICED, ALIGN)
+        _write(target, start, valid, length, first, slice_length, out_slice_stride, SLICED, ALIGN)
 
 
 @triton.jit
@@ -152,7 +178,14 @@ def _turned_back(source, scale, outer, angle, inner, valid, EXACT: tl.constexpr)
 
 
 @triton.jit
-def _write(original, target, place, inside, value, weight, DIRECT: tl.constexpr):
-    if DIRECT:
-        value += weight * tl.load(original + place, mask=inside, other=0.0).to(tl.float32)
-    tl.store(target + place, value.to(target.dtype.element_ty), mask=inside)
+def _write(target, start, valid, length, value, slice_length, slice_stride, SLICED: tl.constexpr, ALIGN: tl.constexpr):
+    """As `_read`."""
+    place = start[:, None] + tl.arange(0, TILE_COLUMNS)[None, :]
+    inside = valid[:, None] & (place < length)
+    value = value.to(target.dtype.element_ty)
+    if SLICED:
+        end, here, there = _slices(start, slice_length, slice_stride, ALIGN)
+        tl.store(target + here + place, value, mask=inside & (place < end))
+        tl.store(target + there + place, value, mask=inside & (place >= end))
+    else:
+        tl.store(target + place, value, mask=inside)
