@@ -13,7 +13,7 @@ import pyarrow as pa
 from hyena_ds.genome.progress import Progress
 from hyena_ds.inference.formats import Arrays, arrays_of, frame_of
 from hyena_ds.inference.measure import Advance
-from hyena_ds.inference.memory import release_freed_memory
+from hyena_ds.inference.memory import release_freed_memory, unsearched_heap
 from hyena_ds.inference.overlap import paired, started
 from hyena_ds.inference.parts import Item, Parts, check_output, digest_of, kept_settings
 
@@ -95,7 +95,7 @@ class Delivery:
 
     def run(self, job: Job[Any]) -> Results:
         """Do the job; returns what `output` asks for, a path where it is one."""
-        with Progress(job.title, job.bases, "b", shown=self.progress) as progress:
+        with unsearched_heap(), Progress(job.title, job.bases, "b", shown=self.progress) as progress:
             if isinstance(self.output, Path):
                 self._write(job, self.output, progress.advance)
                 return self.output

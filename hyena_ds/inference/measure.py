@@ -1,8 +1,6 @@
 """Tables of measurements: some sequences in, one row each out."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -29,21 +27,26 @@ COMMON_SCHEMA = pa.schema(
 )
 
 
-@dataclass(frozen=True)
 class Measured:
-    """What `measurement` found of a part's sequences: of each its pieces' `results`, which end at one of `ends`."""
+    """What `measurement` finds of a part's `sequences`, whose pieces end at `ends`: a row of each once all is taken."""
 
-    sequences: Sequence[NamedSequence]
-    measurement: Measurement
-    ends: list[int]
-    results: list[Any]
+    def __init__(self, sequences: Sequence[NamedSequence], measurement: Measurement, ends: Sequence[int]) -> None:
+        self.sequences, self.measurement = sequences, measurement
+        self.rows: list[dict[str, Any]] = [{}] * len(sequences)
+        self._bounds = [0, *ends]
+        counts = np.diff(self._bounds)
+        self._owners, self._missing = np.repeat(np.arange(len(counts)), counts).tolist(), counts.tolist()
+        self._results: list[Any] = [None] * len(self._owners)
 
-    def rows(self) -> list[dict[str, Any]]:
-        """A row for each sequence."""
-        return [
-            self.measurement.combine(sequence, self._strands(self.results[start:end]))
-            for sequence, (start, end) in zip(self.sequences, pairwise([0, *self.ends]), strict=True)
-        ]
+    def take(self, numbers: Sequence[int], results: Sequence[Any]) -> None:
+        """The results of some pieces; the last of a sequence's makes its row."""
+        for number, result in zip(numbers, results, strict=True):
+            self._results[number] = result
+            owner = self._owners[number]
+            self._missing[owner] -= 1
+            if not self._missing[owner]:
+                own = slice(*self._bounds[owner : owner + 2])
+                self.rows[owner] = self.measurement.combine(self.sequences[owner], self._strands(self._results[own]))
 
     def _strands(self, results: list[Any]) -> list[list[Any]]:
         if self.measurement.strands == 1:
@@ -53,12 +56,12 @@ class Measured:
 
     def table(self) -> pa.Table:
         """`rows` as a table, with what is known of each sequence before its columns."""
-        rows, marked = self.rows(), [sequence.marked for sequence in self.sequences]
+        marked = [sequence.marked for sequence in self.sequences]
         columns: dict[str, list[Any]] = {
             "name": [sequence.name for sequence in self.sequences],
             "bases": [len(sequence) for sequence in self.sequences],
             **{field: [getattr(marks, field) for marks in marked] for field in Marked._fields},
-            **{field: [row[field] for row in rows] for field in self.measurement.schema.names},
+            **{field: [row[field] for row in self.rows] for field in self.measurement.schema.names},
         }
         return table_of(columns, pa.unify_schemas([COMMON_SCHEMA, self.measurement.schema]))
 
@@ -76,8 +79,7 @@ def measured(
     """
     cut = ahead(_cut_parts(parts, measurement, model, windowing))
     for (part, batch, last), results in started(cut, lambda made: measurement.measure(made[1]), BATCHES_AHEAD):
-        for number, result in zip(batch.numbers, results, strict=True):
-            part.results[number] = result
+        part.take(batch.numbers, results)
         advance(int((batch.spans[:, 1] - batch.spans[:, 0]).sum()) // measurement.strands)
         if last:
             yield part
@@ -93,7 +95,7 @@ def _cut_parts(
         for sequence in sequences:
             pieces += _cut(sequence.raw, measurement.strands, windowing)
             ends.append(len(pieces))
-        part = Measured(sequences, measurement, ends, [None] * len(pieces))
+        part = Measured(sequences, measurement, ends)
         left = len(pieces)
         for batch in batches(pieces, model.tokens_per_batch, model.config.l_max, on_gpu=model.device.type == "cuda"):
             left -= len(batch.numbers)

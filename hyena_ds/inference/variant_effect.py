@@ -78,7 +78,7 @@ def variant_job(
 
 def effects(windows: Sequence[VariantWindow], haplotypes: Measured) -> pa.Table:
     """A row for each alternative: log-likelihood of its haplotype less that of the reference's, in nats."""
-    scores, rows = iter(haplotypes.rows()), []
+    scores, rows = iter(haplotypes.rows), []
     for window in windows:
         found = {allele: next(scores) for allele in window.variant.alleles}
         for alternative in window.variant.alternatives:
