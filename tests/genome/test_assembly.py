@@ -2,10 +2,9 @@
 
 import hashlib
 import io
-import threading
 import zipfile
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from hyena_ds.genome.assembly import fetch_assembly
 from preprocessing.shard import main as shard_main
 from preprocessing.verify import main as verify_main
 from tests.downstream.conftest import launched
+from tests.genome.local_server import LocalServer, serving
 
 ACCESSION = "GCF_000146045.2"
 FASTA = b">NC_001133.9 chromosome I\n" + b"ACGTTGCATG" * 7 + b"\n>NC_001134.8 chromosome II\n" + b"GATTACA" * 9 + b"\n"
@@ -31,19 +31,17 @@ def package(fasta: bytes = FASTA, md5: str | None = None, member: str = MEMBER) 
     return written.getvalue()
 
 
-class Server(ThreadingHTTPServer):
+class Server(LocalServer):
     """Streams `content` without saying its length, and hangs up after `most` bytes."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(Handler)
         self.content, self.most = package(), 10**9
         self.asked: list[str] = []
 
     @property
     def api(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/genome/accession"
+        return f"{self.address}/genome/accession"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -68,12 +66,8 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server() as found:
-        thread = threading.Thread(target=found.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with serving(Server()) as found:
         yield found
-        found.shutdown()
-        thread.join()
 
 
 def test_an_assembly_is_fetched_once_and_sharded(server: Server, tmp_path: Path) -> None:

@@ -1,33 +1,31 @@
 """Fetching from a local server that breaks off, resumes, changes its file, and sends wrong bytes."""
 
 import hashlib
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
 from hyena_ds.errors import InputError, StoppedError
 from hyena_ds.genome.fetch import Source, fetch
+from tests.genome.local_server import LocalServer, serving
 
 CONTENT = bytes(range(256)) * 40_000  # ten chunks
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
-class Server(ThreadingHTTPServer):
+class Server(LocalServer):
     """Serves `content` as any path; `most` bytes an answer, then it hangs up."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(Handler)
         self.content, self.most, self.ranges, self.etag = CONTENT, len(CONTENT), True, '"one"'
         self.asked: list[str | None] = []
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/genome.fa.gz"
+        return f"{self.address}/genome.fa.gz"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -57,12 +55,8 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server() as found:
-        thread = threading.Thread(target=found.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with serving(Server()) as found:
         yield found
-        found.shutdown()
-        thread.join()
 
 
 def test_a_broken_download_goes_on_where_it_stood(server: Server, tmp_path: Path) -> None:
