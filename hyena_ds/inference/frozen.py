@@ -18,7 +18,7 @@ from hyena_ds.model.language_model import HyenaLanguageModel
 Precision = Literal["fp32", "bf16"]
 CPU_TOKENS_PER_BATCH = 2**13  # a CPU is fastest where a batch stays in its caches
 GPU_TOKENS_PER_BATCH = 2**20  # a GPU, where it computes a batch for longer than the host needs to launch one
-BYTES_PER_TOKEN_AND_CHANNEL = 53  # of a batch at its peak: 12.6 GiB at a million tokens, 256 wide
+BYTES_PER_TOKEN_AND_CHANNEL = 53  # at a batch's peak, by benchmarks/embedding.py: 12.7 GiB at a million, 256 wide
 
 
 @dataclass(frozen=True)
