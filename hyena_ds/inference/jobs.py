@@ -29,6 +29,14 @@ MakeTable = Callable[[], pa.Table]
 ItemType = TypeVar("ItemType", bound=Item)
 
 
+class Part(NamedTuple, Generic[ItemType]):
+    """Items that are computed together, and their number among the parts of a job."""
+
+    number: int
+    items: Sequence[ItemType]
+    last: bool
+
+
 @dataclass(frozen=True)
 class Job(Generic[ItemType]):
     """Rows computed of `items`.
@@ -61,19 +69,19 @@ class Job(Generic[ItemType]):
         """Of a part unless the caller says otherwise."""
         return max(PART_BASES, PART_BATCHES * self.tokens_per_batch)
 
-    def parts(self, part_bases: int) -> Iterator[list[ItemType]]:
-        """The items of each part, in order; a part ends with the item that reaches so many bases, or PART_BYTES."""
+    def parts(self, part_bases: int) -> Iterator[Part[ItemType]]:
+        """The items in order; a part ends with the item that reaches so many bases, or PART_BYTES."""
         enough = min(part_bases, PART_BYTES // self.bytes_per_base)
         part: list[ItemType] = []
-        bases = 0
+        number = bases = 0
         for item in self.items:
+            if bases >= enough:
+                yield Part(number, part, last=False)
+                part, number, bases = [], number + 1, 0
             part.append(item)
             bases += len(item)
-            if bases >= enough:
-                yield part
-                part, bases = [], 0
         if part:
-            yield part
+            yield Part(number, part, last=True)
 
 
 @dataclass(frozen=True)
@@ -100,7 +108,7 @@ class Delivery:
                 self._write(job, self.output, progress.advance)
                 return self.output
             parts = job.parts(self.part_bases or job.part_bases)
-            tables = [make_table() for make_table in job.compute(parts, progress.advance)]
+            tables = [make_table() for make_table in job.compute((part.items for part in parts), progress.advance)]
         table = pa.concat_tables(tables) if tables else job.schema.empty_table()
         return frame_of(table) if self.output == "pandas" else arrays_of(table[job.main])
 
@@ -113,28 +121,33 @@ class Delivery:
         with ThreadPoolExecutor(1, "parts") as thread:  # a part is written while the next is computed
             missing = _missing(parts, job.parts(part_bases), advance, thread)
             tables = paired(missing, lambda missing: job.compute((part.items for part in missing), advance))
-            for _ in started(tables, lambda made: thread.submit(_keep, parts, *made).result, more=1):
-                pass
-        parts.join(job.schema)
+            made = started(tables, lambda made: thread.submit(_keep, parts, *made).result, more=1)
+            last = [table for _, table in made if table is not None]
+        parts.join(job.schema, last)
 
 
 class _Missing(NamedTuple):
     number: int
     items: Sequence[Item]
-    digest: Future[str]
+    digest: Future[str] | None
 
 
 def _missing(
-    parts: Parts, items: Iterable[Sequence[Item]], advance: Advance, thread: ThreadPoolExecutor
+    parts: Parts, items: Iterable[Part[Any]], advance: Advance, thread: ThreadPoolExecutor
 ) -> Iterator[_Missing]:
     """The parts that are not there yet; `thread` makes their digests while they are computed."""
-    for number, part in enumerate(items):
+    for number, part, last in items:
         if parts.has(number, part):
             advance(sum(map(len, part)))
         else:
-            yield _Missing(number, part, thread.submit(digest_of, part))
+            yield _Missing(number, part, None if last else thread.submit(digest_of, part))
 
 
-def _keep(parts: Parts, part: _Missing, make_table: MakeTable) -> None:
-    parts.add(part.number, part.digest.result(), make_table())
+def _keep(parts: Parts, part: _Missing, make_table: MakeTable) -> pa.Table | None:
+    """Keep a part; the last is returned instead, to be written to the output itself."""
+    table = make_table()
+    if part.digest is None:
+        return table
+    parts.add(part.number, part.digest.result(), table)
     release_freed_memory()
+    return None

@@ -8,8 +8,9 @@ genes.parquet.parts/
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -96,10 +97,11 @@ class Parts:
         """Keep the `table` of items of that digest as a part, on the disk when this returns."""
         self._write_aside(self._part(number, digest), lambda aside: _write_arrow(table, aside))
 
-    def join(self, schema: pa.Schema) -> None:
-        """Write all parts, in order, to the output, which appears when it is complete; then remove them."""
+    def join(self, schema: pa.Schema, behind: Iterable[pa.Table]) -> None:
+        """Write all parts in order, then the tables `behind` them, to the output, which appears when it is complete;
+        then remove the parts."""
         write = writer_for(self.output)
-        self._write_aside(self.output, lambda aside: write(self._tables(), schema, aside))
+        self._write_aside(self.output, lambda aside: write(chain(self._tables(), behind), schema, aside))
         shutil.rmtree(self.directory)
 
     def _tables(self) -> Iterator[pa.Table]:
