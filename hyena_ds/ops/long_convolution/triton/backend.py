@@ -24,13 +24,14 @@ from hyena_ds.ops.long_convolution.triton.tables import Table, line_table, outer
 PROGRAMS = 2048
 # What was fastest on an H200 in `fast`; `exact` fills the shared memory by itself.
 # Of columns, by the side and the halves: warps, stages and tiles of a program.
-COLUMNS_FORWARD = {(64, 1): (4, 3, 8), (64, 2): (4, 3, 8), (128, 2): (4, 1, 1)}
+COLUMNS_FORWARD = {(64, 1): (4, 4, 8), (64, 2): (4, 3, 8), (128, 2): (4, 1, 1)}
 COLUMNS_INVERSE = {(64, 1): (4, 3, 8), (64, 2): (4, 2, 4), (128, 2): (8, 1, 2)}
 Tuned = dict[tuple[int, int], tuple[int, int, int | None]]
-# Of rows, by the sides of a tile: warps, stages and the most registers, for the gradients too; and how many a program
-# takes.
-ROWS: Tuned = {(32, 32): (2, 3, None), (64, 32): (4, 2, None), (64, 64): (4, 1, 168)}
+# Of rows, by the sides of a tile: warps, stages and the most registers, for the gradients too; warps in `exact`; and
+# how many a program takes.
+ROWS: Tuned = {(32, 32): (1, 3, None), (64, 32): (2, 3, None), (64, 64): (4, 1, 168)}
 ROW_GRADIENTS: Tuned = {(32, 32): (2, 3, None), (64, 32): (4, 3, None), (64, 64): (4, 1, None)}
+EXACT_ROW_WARPS = {(32, 32): 2, (64, 32): 4, (64, 64): 4}
 ROW_SHARE = 8
 SHORT_STAGES = 3
 
@@ -58,8 +59,8 @@ class _Transform:
     def row_constants(self, tuned: Tuned) -> dict[str, Any]:
         """The constants of the kernels of rows, with what is best for their tile."""
         lines, width = self.factors.lines, self.factors.width
-        warps, stages, registers = tuned[lines, width]
-        settings = {"num_warps": warps, "num_stages": self.stages(stages), "maxnreg": registers}
+        warps, stages, registers = (EXACT_ROW_WARPS[lines, width], 1, None) if self.exact else tuned[lines, width]
+        settings = {"num_warps": warps, "num_stages": stages, "maxnreg": registers}
         return {"LINES": lines, "WIDTH": width, "EXACT": self.exact, **settings}
 
     @property
