@@ -45,8 +45,6 @@ SIZES = (250, 1000)  # of the learning curve, beside the whole training set
 BATCH = 64
 SCORES, PATIENCE = 20, 6  # scores in a whole run, and those without a better one that end it
 METRICS = ("accuracy", "mcc", "auroc")
-# Lengths differ from step to step, and Triton compiles its convolution for each group of them.
-ENGINE = {"zero_stage": 0, "convolution": "torch"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,7 +151,7 @@ class Bench:
             "batch": {"examples_per_step": BATCH},
             "stages": [{"steps": steps, "micro_batch": BATCH}],
             "optimizer": {"learning_rate": case.setting["learning_rate"], "warmup_fraction": 0.05},
-            "engine": ENGINE,
+            "engine": {"zero_stage": 0},
             "scoring": {"every_steps": max(steps // SCORES, 1), "patience": PATIENCE, "bootstrap": 0},
             "checkpoint": {"every_steps": steps},
             "logging": {"every_steps": steps, "tensorboard": False},

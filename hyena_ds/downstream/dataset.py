@@ -1,5 +1,6 @@
 """Examples in memory, and the padded batches made of them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,9 @@ from hyena_ds.data.order import order_key, permute, random_bits
 from hyena_ds.downstream.example import Bases
 from hyena_ds.downstream.labels import IGNORED
 from hyena_ds.genome.alphabet import PAD, SEP, reverse_complement
+
+# Batches are so many positions wide or a multiple: kernels read them at once, and are compiled for each kind of width.
+ROUNDED = 16
 
 
 @dataclass(frozen=True)
@@ -40,10 +44,11 @@ class ExampleSet:
         """All numbers, those of the longest sequences first, so that batches need little padding."""
         return np.argsort([-len(tokens) for tokens in self.tokens], kind="stable")
 
-    def width(self, numbers: np.ndarray, length: int, multiple: int) -> int:
-        """Positions that the longest of `numbers`, cut to `length` bases, and [SEP] take, as a multiple."""
+    def width(self, numbers: np.ndarray, length: int, multiple: int, l_max: int) -> int:
+        """Positions for the longest of `numbers`, cut to `length` bases, and [SEP], as a multiple; at most `l_max`."""
         longest = max(min(len(self.tokens[number]), length) for number in numbers)
-        return -(-(longest + 1) // multiple) * multiple
+        rounded = math.lcm(multiple, ROUNDED)
+        return min(-(-(longest + 1) // rounded) * rounded, l_max // multiple * multiple)
 
     def batch(
         self, numbers: np.ndarray, width: int, length: int, reverse: np.ndarray, samples: np.ndarray

@@ -40,6 +40,7 @@ class Predictor:
     dimensions: ParallelDimensions
     data_rank: int
     batch: int
+    l_max: int
     device: torch.device
     share: Callable[[Tensor], Tensor] = sum_over_ranks
 
@@ -63,7 +64,7 @@ class Predictor:
             mine = shared[self.data_rank * self.batch :][: self.batch]
             counted = len(mine) > 0
             chosen = mine if counted else shared[:1]
-            width = found.width(shared, found.longest, self.sequence.size)
+            width = found.width(shared, found.longest, self.sequence.size, self.l_max)
             rows = self._batch(found, chosen, width, reverse)
             if counted:
                 self._fill(table, rows, chosen, ends, sizes, by_position=found.by_position)

@@ -65,6 +65,7 @@ class FineTuningRun(Run):
             dimensions=planned.dimensions,
             data_rank=planned.dimensions.data_rank(self.environment.rank),
             batch=self.schedule.stages[-1].micro_batch,
+            l_max=planned.shape.model.l_max,
             device=engine.device,
         )
 
@@ -75,7 +76,8 @@ class FineTuningRun(Run):
         """Every rank pads to the longest example of the whole step, so that shapes do not depend on the ranks."""
         planned, found = self.fine_tuning, self.fine_tuning.sets["train"]
         plan, stream = planned.step_plan(stage), planned.stream(stage)
-        width = found.width(stream.locate(plan.step_samples(number))[0], stage.length, self.sequence.size)
+        numbers, _ = stream.locate(plan.step_samples(number))
+        width = found.width(numbers, stage.length, self.sequence.size, planned.shape.model.l_max)
         batches = []
         for samples in plan.micro_batches(number, planned.dimensions.data_rank(self.environment.rank)):
             numbers, reverse = stream.locate(samples)

@@ -1,6 +1,7 @@
 """Batches of examples: each once an epoch, on either strand, padded behind [SEP]."""
 
 import numpy as np
+import pytest
 
 from hyena_ds.downstream.dataset import ExampleSet, ExampleStream
 from hyena_ds.downstream.labels import IGNORED
@@ -29,6 +30,14 @@ def test_the_other_strand_turns_bases_and_their_labels() -> None:
     assert batch.tokens[1].tolist() == [*encode(b"CA"), SEP, *[PAD] * 4]
     assert batch.targets[0].tolist() == [IGNORED, 3, 2, 1, 0, IGNORED, IGNORED]
     assert batch.targets[1].tolist() == [5, 4, *[IGNORED] * 5]
+
+
+@pytest.mark.parametrize(
+    ("multiple", "l_max", "width"), [(1, 100, 16), (3, 100, 48), (1, 10, 10), (4, 10, 8), (1, 8, 8)]
+)
+def test_a_batch_is_wide_enough_for_the_longest_and_its_end(multiple: int, l_max: int, width: int) -> None:
+    found = ExampleSet([encode(b"AACGTAC"), encode(b"A")], [np.array(1)] * 2, False)
+    assert found.width(np.array([1, 0]), 7, multiple, l_max) == width
 
 
 def test_a_stage_of_shorter_sequences_takes_their_centre() -> None:
