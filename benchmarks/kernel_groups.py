@@ -54,6 +54,7 @@ MARKS: list[tuple[Any, str, Group]] = [
     (block, "normalised", Group.NORM),
     (block, "add_and_normalise", Group.NORM),
     (language_model, "add_and_normalise", Group.NORM),
+    (block.Block, "forward", Group.OTHER),
     (block.Mlp, "forward", Group.MLP),
     (language_model.TokenEmbeddings, "forward", Group.EMBEDDING),
     (language_model.NextTokenHead, "forward", Group.LOSS),
