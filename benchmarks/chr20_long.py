@@ -143,14 +143,6 @@ def plot(result: dict[str, Any], path: Path) -> None:
     lengths = [row["context"] for row in rows]
     right.plot(lengths, [row["perplexity"] for row in rows], marker=".", label="all of each window")
     right.plot(lengths, [row["second_half_perplexity"] for row in rows], marker=".", label="its second half")
-    positions = rows[-1]["by_position"][8:]  # below, a class holds too few bases
-    right.plot(
-        [2.0**power * 1.5 for power in range(8, 8 + len(positions))],
-        [position["perplexity"] for position in positions],
-        color="grey",
-        marker=".",
-        label=f"by bases before, in windows of {lengths[-1]:,}",
-    )
     right.set_xscale("log", base=2)
     right.set_xlabel("context (bases)")
     left.axhline(MARKOV_PERPLEXITY, color="grey", linestyle=":", label="best Markov model, order 10")

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every figure of one GPU, each experiment in less than ten minutes: `bash benchmarks/one_gpu.sh OUTPUT COMMIT CHR20.fa.gz [EXPERIMENT ...]`.
 # Without EXPERIMENT all of them, in the order of `experiments`. JSON, and plots beside it, go to OUTPUT; COMMIT may be
-# empty in a repository. After the profiles are in benchmarks/results, benchmarks/performance_page.py writes their page.
+# empty in a repository. After results are in benchmarks/results, benchmarks/result_tables.py writes the tables.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 output=$1 commit=$2 fasta=$3

@@ -6,6 +6,7 @@ a large one.
 
 from benchmarks.kernel_groups import Group
 from hyena_ds.model.config import ModelConfig
+from hyena_ds.ops.long_convolution.triton.plan import factors_of
 
 # Read on an H200: bytes of a copy (read plus written) and bf16 operations of an 8192-cubed product, a second.
 BYTES_PER_SECOND, FLOPS_PER_SECOND = 4.2e12, 770e12
@@ -44,3 +45,16 @@ def _linear_maps(tokens: int, width: int, inner: int) -> float:
         3 * max(2 * tokens * wide * high / FLOPS_PER_SECOND * 1e3, _moved(NARROW * tokens * (wide + high)))
         for wide, high in maps
     )
+
+
+def convolution_passes_milliseconds(length: int, batch: int, channels: int) -> float:
+    """Of the passes of the long convolution's `fast` backend, forward and backward, bf16 signal and fp32 filter."""
+    factors = factors_of(length)
+    values, taps = NARROW * batch * channels * length, WIDE * channels * length
+    if factors.outer == 1:
+        # Filtered: in, out; correlated: signal, gradient; the gradient filtered: in, out. The filter and its gradient.
+        return _moved(6 * values + 2 * taps)
+    planes, spectra = (WIDE * count * channels * factors.points for count in (batch, 1))
+    # Forward: columns write planes, rows read them and write two, columns read them; backward: the same, but rows read
+    # two and write one. The filter's: columns, rows twice, and the product's; their gradient's: product, rows, columns.
+    return _moved(6 * values + 10 * planes + 7 * spectra + 2 * taps)
