@@ -121,12 +121,14 @@ class Delivery:
         with ThreadPoolExecutor(1, "parts") as thread:  # a part is written while the next is computed
             missing = _missing(parts, job.parts(part_bases), advance, thread)
             tables = paired(missing, lambda missing: job.compute((part.items for part in missing), advance))
-            made = started(tables, lambda made: thread.submit(_keep, parts, *made).result, more=1)
-            last = [table for _, table in made if table is not None]
+            kept = started(tables, lambda made: thread.submit(_keep, parts, *made).result, more=1)
+            last = [table for _, table in kept if table is not None]
         parts.join(job.schema, last)
 
 
 class _Missing(NamedTuple):
+    """A part to be computed; the last has no digest, since it is not kept beside the output."""
+
     number: int
     items: Sequence[Item]
     digest: Future[str] | None
