@@ -1,4 +1,4 @@
-"""What fine-tuning is held against in benchmarks/downstream.py: logistic regression on k-mers, and a CNN."""
+"""What fine-tuning is held against in benchmarks/downstream.py: logistic regression on k-mers and length, and a CNN."""
 
 import copy
 import math
@@ -21,6 +21,9 @@ from hyena_ds.hub.task_head import TaskKind
 
 CHANNELS, KERNELS, POOL = 128, (11, 7, 5), 4
 WARMUP_FRACTION = 0.05
+LENGTH_CLASSES = 20
+# As fine-tuning has them.
+WEIGHT_DECAY, CLIPPING = 0.1, 1.0
 
 
 @dataclass(frozen=True)
@@ -71,25 +74,41 @@ def kmer_shares(sequences: list[np.ndarray], k: int, *, both_strands: bool) -> n
     return shares
 
 
-def kmer_regression(table: Table, k: int, inverse_penalty: float, *, both_strands: bool) -> dict[str, Scores]:
-    """Valid and test scores of logistic regression on standardised shares."""
-    features = {split: kmer_shares(several, k, both_strands=both_strands) for split, several in table.bases.items()}
+def kmer_features(table: Table, k: int, *, both_strands: bool) -> dict[str, np.ndarray]:
+    """Of each split the shares of k-mers and, of as many classes of like size, the one that a sequence's length is in,
+    fp32 [n, 4^k + 20]."""
+    edges = np.quantile([len(bases) for bases in table.bases["train"]], np.linspace(0, 1, LENGTH_CLASSES + 1)[1:-1])
+    features = {}
+    for split, several in table.bases.items():
+        lengths = np.searchsorted(edges, [len(bases) for bases in several])
+        classes = np.eye(LENGTH_CLASSES, dtype=np.float32)[lengths]
+        features[split] = np.hstack([kmer_shares(several, k, both_strands=both_strands), classes])
+    return features
+
+
+def kmer_regression(table: Table, features: dict[str, np.ndarray], inverse_penalty: float) -> dict[str, Scores]:
+    """Valid and test scores of logistic regression on standardised features."""
     model = make_pipeline(StandardScaler(), LogisticRegression(C=inverse_penalty, max_iter=500))
     model.fit(features["train"], table.labels["train"])
     return {split: table.scores(split, model.predict_log_proba(features[split])) for split in SPLITS[1:]}
 
 
 class ConvolutionalNetwork(nn.Module):
-    """Three convolutions with normalisation, the first two pooled; the largest and the mean of each channel decide."""
+    """Three convolutions with normalisation, the first two pooled, on sequences [B, L] of one length.
 
-    def __init__(self, classes: int) -> None:
+    The largest and the mean of each channel decide, and its value at each place.
+    """
+
+    def __init__(self, length: int, classes: int) -> None:
         super().__init__()
         widths = (4, *[CHANNELS] * len(KERNELS))
         self.layers = nn.ModuleList(
             nn.Sequential(nn.Conv1d(before, after, kernel, padding=kernel // 2), nn.BatchNorm1d(after), nn.ReLU())
             for before, after, kernel in zip(widths, widths[1:], KERNELS, strict=False)
         )
-        self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(2 * CHANNELS, classes))
+        for _ in KERNELS[1:]:
+            length = -(-length // POOL)
+        self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear((2 + length) * CHANNELS, classes))
 
     def forward(self, bases: Tensor) -> Tensor:
         """Outputs [B, C] of codes [B, L]; code 4, padding too, is no base."""
@@ -98,7 +117,7 @@ class ConvolutionalNetwork(nn.Module):
             values = layer(values)
             if number + 1 < len(self.layers):
                 values = functional.max_pool1d(values, POOL, ceil_mode=True)
-        outputs: Tensor = self.head(torch.cat([values.amax(dim=2), values.mean(dim=2)], dim=1))
+        outputs: Tensor = self.head(torch.cat([values.amax(dim=2), values.mean(dim=2), values.flatten(1)], dim=1))
         return outputs
 
 
@@ -124,17 +143,22 @@ def _padded(sequences: list[np.ndarray], width: int, device: torch.device) -> Te
 
 
 class CnnRun:
-    """A CNN on a table that lies on the device as a whole, both strands of what trains."""
+    """A CNN on a table that lies on the device as a whole; where a strand tells nothing, both are read."""
 
     def __init__(self, table: Table, training: CnnTraining, device: torch.device) -> None:
         torch.manual_seed(training.seed)
         self.table, self.training = table, training
         width = max(len(bases) for several in table.bases.values() for bases in several)
         self.bases = {split: _padded(several, width, device) for split, several in table.bases.items()}
-        self.reverse = _padded([other_strand(bases) for bases in table.bases["train"]], width, device)
+        self.reverse = {
+            split: _padded([other_strand(bases) for bases in several], width, device)
+            for split, several in table.bases.items()
+        }
         self.labels = torch.from_numpy(table.labels["train"]).to(device)
-        self.model = ConvolutionalNetwork(table.classes).to(device)
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=training.learning_rate)
+        self.model = ConvolutionalNetwork(width, table.classes).to(device)
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=training.learning_rate, weight_decay=WEIGHT_DECAY
+        )
 
     def run(self) -> dict[str, Scores]:
         """Valid and test scores of the best validation step."""
@@ -165,18 +189,20 @@ class CnnRun:
         bases = self.bases["train"][numbers]
         if self.training.either_strand:
             turned = torch.rand(len(numbers), 1, device=bases.device) < 0.5
-            bases = torch.where(turned, self.reverse[numbers], bases)
+            bases = torch.where(turned, self.reverse["train"][numbers], bases)
         for group in self.optimizer.param_groups:
             group["lr"] = self.training.learning_rate * rate_factor(step, self.training.steps)
         self.optimizer.zero_grad()
         functional.cross_entropy(self.model(bases), self.labels[numbers]).backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), CLIPPING)
         self.optimizer.step()
 
     @torch.no_grad()
     def _scores(self, split: str) -> Scores:
         self.model.eval()
-        outputs = torch.cat([self.model(part) for part in self.bases[split].split(256)])
-        return self.table.scores(split, outputs.cpu().double().numpy())
+        strands = [self.bases[split], self.reverse[split]][: 2 if self.training.either_strand else 1]
+        outputs = [torch.cat([self.model(part) for part in strand.split(256)]) for strand in strands]
+        return self.table.scores(split, torch.stack(outputs).mean(dim=0).cpu().double().numpy())
 
 
 def rate_factor(step: int, steps: int) -> float:

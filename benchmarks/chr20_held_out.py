@@ -17,16 +17,14 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.chr20_long import train
 from benchmarks.downstream import SEEDS
-from benchmarks.downstream_tasks import CHR20, SPLICE_BASES, TASKS, TEST_START, write_table
-from benchmarks.held_out import write_intervals
+from benchmarks.downstream_tasks import CHR20, SPLICE_BASES, TASKS, TEST_START, WITHOUT_PLACES, write_table
+from benchmarks.held_out import write_digests, write_intervals
 from benchmarks.machine import describe_machine
 from hyena_ds.errors import EXIT_DONE, EXIT_RESTART
 from hyena_ds.genome.fasta import open_fasta
 from hyena_ds.genome.index import INDEX_NAME
 from hyena_ds.training.metrics import read_metrics
 
-# Tasks whose test sequences have no coordinates of this assembly; the others test on the end of the chromosome.
-WITHOUT_PLACES = ("regulatory", "ocr", "nontata")
 VALID_SHARE = 0.02  # of the stretch before the end, the last part
 
 
@@ -43,8 +41,8 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def test_sequences(data: Path, place: Path) -> list[str]:
-    """The test sequences of every seed, each once."""
-    tables = [write_table(TASKS[name], data, place, seed) for name in WITHOUT_PLACES for seed in SEEDS]
+    """The test sequences, which are the same for every seed, each once."""
+    tables = [write_table(TASKS[name], data, place, SEEDS[0]) for name in WITHOUT_PLACES]
     frames = [pd.read_parquet(table, filters=[("split", "==", "test")]) for table in tables]
     return sorted(set(pd.concat(frames)["sequence"]))
 
@@ -65,13 +63,14 @@ def main() -> int:
         fasta, sequences = open_fasta(data / CHR20, place / ".fasta_cache", print), test_sequences(data, place)
         held_out = write_intervals(place / "intervals.bed", fasta, TEST_START - SPLICE_BASES, sequences, VALID_SHARE)
         record.write_text(json.dumps(held_out), encoding="utf-8")
+        write_digests(place, sequences)
         shard(data, place)
     code = train(place, arguments.minutes, arguments.overrides, arguments.config)
-    lines = read_metrics(place / "run")
     if code != EXIT_DONE:
         if code == EXIT_RESTART:
-            print(f"step {lines[-1]['step']:,} is saved: give the same command again to go on")
+            print("everything is saved: give the same command again to go on")
         return code
+    lines = read_metrics(place / "run")
     scored = [line for line in lines if "validation_perplexity" in line]
     result = {
         "held_out": json.loads(record.read_text(encoding="utf-8")),

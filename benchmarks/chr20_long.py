@@ -55,10 +55,13 @@ def train(place: Path, minutes: float, overrides: list[str], config: str = "benc
     command += [f"run_directory={place / 'run'}", f"data.directory={place / 'shards'}", *overrides]
     process = subprocess.Popen(command, cwd=ROOT)
     try:
-        return process.wait(minutes * 60)
+        process.wait(minutes * 60)
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGTERM)
+    try:
         return process.wait(SAVING_SECONDS)
+    finally:
+        process.kill()  # where it does not end by itself
 
 
 def score(place: Path, fasta: Path, contexts: Sequence[int]) -> list[dict[str, Any]]:
@@ -160,11 +163,11 @@ def main() -> int:
     if not (place / "shards" / INDEX_NAME).exists():
         shard(arguments.fasta, place / "shards")
     code = train(place, arguments.minutes, arguments.overrides)
-    lines = read_metrics(place / "run")
     if code != EXIT_DONE:
         if code == EXIT_RESTART:
-            print(f"step {lines[-1]['step']:,} is saved: give the same command again to go on")
+            print("everything is saved: give the same command again to go on")
         return code
+    lines = read_metrics(place / "run")
     tokens = {line["step"]: line["tokens"] for line in lines if "tokens" in line}
     result = {
         "stages": stage_ends(lines),

@@ -2,33 +2,36 @@
 
 `python benchmarks/downstream.py --data ../shared/data --place /tmp/downstream --model /tmp/held_out/run --tasks ocr`,
 --model being what benchmarks/chr20_held_out.py trained. Each model's settings are chosen once, by the validation score
-of the first seed on the whole training set; how long it trains by that of each run. Every run is kept in the JSON of
-its task the moment it is done: killed, or stopped after --minutes (exit code 75), the same command goes on. Commands
-with different --tasks may share a GPU.
+of the first seed on the whole training set; how long a network trains by that of each run. Every run is kept in the
+JSON of its task the moment it is done: killed, or stopped after --minutes (exit code 75), the same command goes on.
+Commands with different --tasks may share a GPU.
 """
 
 import argparse
 import dataclasses
+import hashlib
 import json
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.baselines import CnnRun, CnnTraining, Table, kmer_regression
+from benchmarks.baselines import CnnRun, CnnTraining, Table, kmer_features, kmer_regression
 from benchmarks.downstream_plots import chosen, plot_bars, plot_curves, print_summary, summarise
-from benchmarks.downstream_tasks import TASKS, shortened, write_table
+from benchmarks.downstream_tasks import TASKS, WITHOUT_PLACES, shortened, write_table
+from benchmarks.held_out import check_held_out
 from benchmarks.machine import describe_machine
 from hyena_ds.downstream.call import fine_tune_here, task_config
 from hyena_ds.downstream.results import write_json
 from hyena_ds.downstream.split import SPLITS
-from hyena_ds.errors import EXIT_DONE, EXIT_RESTART, InputError, run_command
+from hyena_ds.errors import EXIT_DONE, EXIT_RESTART, InputError, StoppedError, run_command
 from hyena_ds.hub.pretrained import read_pretrained
 
 SEEDS = (1, 2, 3)
@@ -39,7 +42,7 @@ GRIDS: dict[str, list[Setting]] = {
     PRETRAINED: RATES,
     SCRATCH: RATES,
     CNN: RATES,
-    KMERS: [{"k": k, "inverse_penalty": penalty} for k in (4, 5, 6) for penalty in (1e-4, 1e-3, 1e-2)],
+    KMERS: [{"k": k, "inverse_penalty": penalty} for k in (4, 5, 6) for penalty in (1e-4, 1e-3, 1e-2, 0.1)],
 }
 SIZES = (250, 1000)  # of the learning curve, beside the whole training set
 BATCH = 64
@@ -75,24 +78,32 @@ class Bench:
         self.path = arguments.output / f"downstream_{task}.json"
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.common = {name: getattr(arguments, name) for name in ("limit", "epochs", "least_steps")}
-        self.common["model"] = str(arguments.model)
+        model = read_pretrained(arguments.model)
+        self.common["weights"] = digest_of(*(weight.float().numpy().tobytes() for weight in model.parameters.values()))
+        self.shape = dataclasses.asdict(model.config)
         kept = read_kept(self.path) or {"common": self.common, "rows": []}
         if kept["common"] != self.common:
             raise InputError(
                 f"{self.path} holds runs of {kept['common']}, these are {self.common}; give another --output"
             )
         self.rows: list[dict[str, Any]] = kept["rows"]
+        self._features: dict[tuple[Path, int], dict[str, np.ndarray]] = {}
+        if task in WITHOUT_PLACES:
+            tested = pd.read_parquet(self._whole_table(SEEDS[0]), filters=[("split", "==", "test")])
+            check_held_out(arguments.model, list(tested["sequence"]))
 
     def run(self, case: Case) -> dict[str, Any]:
         """The row of a case: what it is, its valid and test scores, and on what it ran."""
-        wanted = dataclasses.asdict(case)
+        table = self.table(case)
+        examples = digest_of(table.read_bytes())
+        wanted = {**dataclasses.asdict(case), "examples": examples}
         for row in self.rows:
             if wanted.items() <= row.items():
                 return row
         if time.monotonic() > self.deadline:
             raise OutOfTime
         started = time.monotonic()
-        scores = self._scores(case)
+        scores = self._scores(case, table, f"{case.name}-{digest_of(examples.encode(), repr(self.common).encode())}")
         seconds, machine = round(time.monotonic() - started, 1), describe_machine(self.arguments.commit)
         row = {**wanted, **scores, "seconds": seconds, "machine": machine}
         self.rows.append(row)
@@ -104,24 +115,27 @@ class Bench:
 
     def table(self, case: Case) -> Path:
         """The examples of a case."""
-        whole = write_table(
-            TASKS[case.task], self.arguments.data, self.arguments.place, case.seed, self.arguments.limit
-        )
+        whole = self._whole_table(case.seed)
         return whole if case.train is None else shortened(whole, case.train)
+
+    def _whole_table(self, seed: int) -> Path:
+        return write_table(TASKS[self.task], self.arguments.data, self.arguments.place, seed, self.arguments.limit)
 
     def steps(self, table: Path) -> int:
         """Of training on a table."""
         count = int((pd.read_parquet(table, columns=["split"])["split"] == "train").sum())
         return max(self.arguments.epochs * -(-count // BATCH), self.arguments.least_steps)
 
-    def _scores(self, case: Case) -> dict[str, dict[str, float | None]]:
-        task, path = TASKS[case.task], self.table(case)
+    def _scores(self, case: Case, path: Path, name: str) -> dict[str, dict[str, float | None]]:
+        task = TASKS[case.task]
         if case.model in (PRETRAINED, SCRATCH):
-            return self._fine_tuned(case, path)
+            return self._fine_tuned(case, path, name)
         table = Table.read(path, task.kind)
         if case.model == KMERS:
-            k, penalty = int(case.setting["k"]), case.setting["inverse_penalty"]
-            found = kmer_regression(table, k, penalty, both_strands=task.either_strand)
+            k = int(case.setting["k"])
+            if (path, k) not in self._features:  # every penalty asks for the same
+                self._features = {(path, k): kmer_features(table, k, both_strands=task.either_strand)}
+            found = kmer_regression(table, self._features[path, k], case.setting["inverse_penalty"])
         else:
             steps = self.steps(path)
             training = CnnTraining(
@@ -137,12 +151,12 @@ class Bench:
             found = CnnRun(table, training, self.device).run()
         return {split: {name: found[split][name] for name in METRICS} for split in SPLITS[1:]}
 
-    def _fine_tuned(self, case: Case, table: Path) -> dict[str, dict[str, float | None]]:
-        task, steps, model = TASKS[case.task], self.steps(table), self.arguments.model
-        start = {"checkpoint": str(model)} if case.model == PRETRAINED else {}
-        shape = {} if start else {"model": dataclasses.asdict(read_pretrained(model).config)}
+    def _fine_tuned(self, case: Case, table: Path, name: str) -> dict[str, dict[str, float | None]]:
+        task, steps = TASKS[case.task], self.steps(table)
+        start = {"checkpoint": str(self.arguments.model)} if case.model == PRETRAINED else {}
+        shape = {} if start else {"model": self.shape}
         sections = {
-            "run_directory": str(self.arguments.place / "runs" / case.name),
+            "run_directory": str(self.arguments.place / "runs" / name),
             "seed": case.seed,
             "task": {"name": case.task, "kind": task.kind, "metric": task.metric},
             "data": {"train": str(table), "reverse_complement": task.either_strand},
@@ -152,7 +166,12 @@ class Bench:
             "stages": [{"steps": steps, "micro_batch": BATCH}],
             "optimizer": {"learning_rate": case.setting["learning_rate"], "warmup_fraction": 0.05},
             "engine": {"zero_stage": 0},
-            "scoring": {"every_steps": max(steps // SCORES, 1), "patience": PATIENCE, "bootstrap": 0},
+            "scoring": {
+                "every_steps": max(steps // SCORES, 1),
+                "patience": PATIENCE,
+                "bootstrap": 0,
+                "average_strands": task.either_strand,
+            },
             "checkpoint": {"every_steps": steps},
             "logging": {"every_steps": steps, "tensorboard": False},
         }
@@ -177,6 +196,14 @@ class Bench:
             for model, setting in settings.items():
                 for seed in SEEDS:
                     self.run(Case(self.task, model, seed, size, setting))
+
+
+def digest_of(*parts: bytes) -> str:
+    """What tells these bytes from others."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()[:16]
 
 
 def read_kept(path: Path) -> dict[str, Any] | None:
@@ -214,7 +241,7 @@ def main() -> int:
             bench.run_whole()
         for bench in benches:
             bench.run_parts()
-    except OutOfTime:
+    except (OutOfTime, StoppedError):
         print("out of time: give the same command again to go on")
         code = EXIT_RESTART
     kept = [read_kept(arguments.output / f"downstream_{task}.json") for task in TASKS]

@@ -1,6 +1,7 @@
 """What the runs of benchmarks/downstream.py amount to: mean and deviation over seeds, as values and as figures."""
 
 import math
+import os
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,9 +46,21 @@ def summarise(rows: Sequence[Row], seeds: Sequence[int]) -> Summary:
             curve = _curve([row for row in own if row["setting"] == setting], metric, len(seeds))
             if "all" in curve:
                 models[model] = {"setting": setting, **curve.pop("all"), "curve": curve}
+        if "pretrained" in models and "scratch" in models:
+            models["pretrained"]["over_scratch"] = _difference(of_task, models, metric)
         if models:
             found[task] = {"metric": metric, "models": models}
     return found
+
+
+def _difference(rows: Sequence[Row], models: dict[str, Any], metric: str) -> dict[str, float]:
+    """Mean and sample deviation of what pretraining adds with the same seed, which is the same test set."""
+    values = [
+        {row["seed"]: row["test"][metric] for row in rows if (row["model"], row["setting"], row["train"]) == wanted}
+        for wanted in ((model, models[model]["setting"], None) for model in ("pretrained", "scratch"))
+    ]
+    added = [value - values[1][seed] for seed, value in values[0].items()]
+    return {"mean": statistics.fmean(added), "deviation": statistics.stdev(added)}
 
 
 def _curve(rows: Sequence[Row], metric: str, runs: int) -> dict[str, dict[str, float]]:
@@ -86,7 +99,7 @@ def plot_bars(summary: Summary, path: Path) -> None:
     axes.set_xticks(range(len(summary)), [f"{task}\n{found['metric']}" for task, found in summary.items()])
     axes.set_ylabel("test score")
     figure.legend(fontsize=8, loc="outside upper center", ncols=len(COLOURS))
-    figure.savefig(path, dpi=150)
+    _save(figure, path)
 
 
 def plot_curves(summary: Summary, path: Path) -> None:
@@ -105,4 +118,11 @@ def plot_curves(summary: Summary, path: Path) -> None:
         axes.set_xticks(range(len(ticks)), ticks)
         axes.set(title=task, xlabel="labelled examples", ylabel=f"test {found['metric']}")
     panels[0].legend(fontsize=7)
-    figure.savefig(path, dpi=150)
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    """Aside first: several commands may draw the same figure at once."""
+    aside = path.with_suffix(f".{os.getpid()}.partial")
+    figure.savefig(aside, dpi=150, format="png")
+    aside.replace(path)

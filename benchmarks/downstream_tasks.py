@@ -1,11 +1,15 @@
 """The tasks of benchmarks/downstream.py, made of the files of a data directory such as ../shared/data."""
 
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from benchmarks.likeness import split_apart
 from hyena_ds.downstream.example import Example
 from hyena_ds.downstream.read import read_examples
 from hyena_ds.downstream.split import SPLITS, split_examples
@@ -13,12 +17,14 @@ from hyena_ds.downstream.task import Metric, SplitConfig, TaskConfig, TaskDataCo
 from hyena_ds.downstream.tasks.species import POSITION_ENDS, SpeciesConfig
 from hyena_ds.downstream.tasks.splice_sites import SpliceConfig
 from hyena_ds.genome.alphabet import decode
+from hyena_ds.genome.interval import Interval
+from hyena_ds.genome.splits import merged
 from hyena_ds.hub.task_head import TaskKind
 
 CHR20 = "genomes/human_GRCh37_chr20.fa.gz"
 CHR20_BASES = 63_025_520
-# What validates and tests of chr20, in every task drawn from it.
-TEST_START, VALID_START = (round(POSITION_ENDS[split][0] * CHR20_BASES) for split in ("test", "valid"))
+# What tests of chr20, in every task drawn from it; and what validates splice sites, which are rare before the end.
+TEST_START, VALID_START = round(POSITION_ENDS["test"][0] * CHR20_BASES), round(0.7 * CHR20_BASES)
 SPECIES = {
     "human": [CHR20],
     "worm": ["genomes/celegans_ce2_chrX.fa.gz"],
@@ -26,6 +32,8 @@ SPECIES = {
     "ecoli": ["genomes/ecoli_K12_MG1655.fa.gz"],
     "yeast": ["genomes/yeast_chr1.fa.gz", "genomes/yeast_chr2.fa.gz"],
 }
+# Tasks whose test sequences have no coordinates of this assembly; the others test on the end of the chromosome.
+WITHOUT_PLACES = ("regulatory", "ocr", "nontata")
 SPECIES_BASES = 1024
 SPECIES_WINDOWS = (10_000, 1_000, 2_000)
 SPLICE_BASES = 600
@@ -56,7 +64,7 @@ TASKS = {
 
 
 def sources(name: str, data: Path, place: Path, seed: int) -> tuple[TaskDataConfig, SplitConfig]:
-    """Where the examples of a task are, and its split: the files' own, by place in the genome, or 60/20/20 by seed."""
+    """Where the examples of a task are, and its split: the files' own, or by place in the genome; nontata has none."""
     tables = data / "genomic_benchmarks"
     match name:
         case "regulatory" | "ocr":
@@ -64,7 +72,7 @@ def sources(name: str, data: Path, place: Path, seed: int) -> tuple[TaskDataConf
             return TaskDataConfig(train=str(tables / file), columns=TABLE_COLUMNS), SplitConfig(valid=0.2, seed=seed)
         case "nontata":
             table = TaskDataConfig(train=str(tables / "human_nontata_promoters_official_test.csv"), sequence="seq")
-            return table, SplitConfig(test=0.2, valid=0.25, seed=seed)
+            return table, SplitConfig()
         case "species":
             species = SpeciesConfig(
                 names=tuple(SPECIES),
@@ -101,7 +109,8 @@ def link_species(data: Path, place: Path) -> Path:
 def write_table(task: BenchmarkTask, data: Path, place: Path, seed: int, limit: int | None = None) -> Path:
     """The examples of a task as a Parquet table of sequence, label and split, shuffled; `limit` bounds each split.
 
-    Sequences that stand in two splits are left out of the earlier one.
+    The test set is the same for every seed, but for what is drawn of genomes. Sequences without a known base are left
+    out; those that stand in two splits, or reach into the place of a test, out of the earlier one.
     """
     path = place / "tables" / f"{task.name}-{seed}{'' if limit is None else f'-{limit}'}.parquet"
     if path.exists():
@@ -110,20 +119,45 @@ def write_table(task: BenchmarkTask, data: Path, place: Path, seed: int, limit: 
     examples = read_examples(
         TaskConfig(name=task.name, kind=task.kind), config, place / ".fasta_cache", lambda line: None
     )
-    split = split_examples(examples, split_config.model_copy(update={"duplicates": "drop"}), stratify=True)
-    generator, rows = np.random.default_rng(seed), list[tuple[str, str, str]]()
-    for name in SPLITS:
-        for number in generator.permutation(getattr(split, name))[:limit]:
-            rows.append((*_text(examples[number]), name))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".partial")
-    pd.DataFrame(rows, columns=["sequence", "label", "split"]).to_parquet(aside, index=False)
-    aside.replace(path)
+    if task.name == "nontata":
+        examples = split_apart(examples, seed)
+    examples = _outside_tests(examples)
+    split = split_examples(examples, split_config, stratify=True)
+    generator, rows, seen = np.random.default_rng(seed), list[tuple[str, str, str]](), set[str]()
+    for name in reversed(SPLITS):
+        chosen = [examples[number] for number in generator.permutation(getattr(split, name))]
+        own = [(*row, name) for row in islice(_unseen(chosen, seen), limit)]
+        seen.update(sequence for sequence, _, _ in own)
+        rows += own
+    _write(pd.DataFrame(rows, columns=["sequence", "label", "split"]), path)
     return path
 
 
-def _text(example: Example) -> tuple[str, str]:
-    return decode(example.tokens[:]), example.label[0]
+def _unseen(examples: Sequence[Example], seen: set[str]) -> Iterator[tuple[str, str]]:
+    """Bases and label of each example that has known bases and is not among those seen."""
+    for example in examples:
+        bases = decode(example.tokens[:])
+        if bases not in seen and bases.strip("N"):
+            yield bases, example.label[0]
+
+
+def _outside_tests(examples: Sequence[Example]) -> list[Example]:
+    """Those that test, and those whose place, where it is known, overlaps none of theirs."""
+    tests = merged(one.interval for one in examples if one.split == "test" and one.interval is not None)
+    starts = [(place.sequence, place.start) for place in tests]
+
+    def tested(place: Interval) -> bool:
+        before = bisect_left(starts, (place.sequence, place.end)) - 1
+        return before >= 0 and tests[before].sequence == place.sequence and tests[before].end > place.start
+
+    return [one for one in examples if one.split == "test" or one.interval is None or not tested(one.interval)]
+
+
+def _write(frame: pd.DataFrame, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix(".partial")
+    frame.to_parquet(aside, index=False)
+    aside.replace(path)
 
 
 def shortened(table: Path, train: int) -> Path:
@@ -132,5 +166,5 @@ def shortened(table: Path, train: int) -> Path:
     if not path.exists():
         frame = pd.read_parquet(table)
         kept = (frame["split"] != "train") | ((frame["split"] == "train").cumsum() <= train)
-        frame[kept].to_parquet(path, index=False)
+        _write(frame[kept], path)
     return path

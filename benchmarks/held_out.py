@@ -1,10 +1,12 @@
 """Where a genome holds given sequences, on either strand, and the intervals that are left without them."""
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from hyena_ds.errors import InputError
 from hyena_ds.genome.alphabet import A, T, encode, reverse_complement
 from hyena_ds.genome.fasta import Fasta, FastaReader
 from hyena_ds.genome.interval import Interval
@@ -13,6 +15,31 @@ from hyena_ds.genome.splits import merged
 ANCHOR_BASES = 31  # as many as a 64-bit number holds, with one bit for what is no anchor
 NO_ANCHOR = np.uint64(2**63)
 CHUNK_BASES = 2**21
+# Beside a run: digests of the sequences that it was trained without.
+SEQUENCES_NAME = "held_out_sequences.txt"
+
+
+def write_digests(place: Path, sequences: Iterable[str]) -> None:
+    """Note that what is trained in `place` is trained without `sequences`."""
+    (place / SEQUENCES_NAME).write_text("\n".join(sorted(map(_digest, sequences))) + "\n", encoding="utf-8")
+
+
+def check_held_out(run: Path, sequences: Sequence[str]) -> None:
+    """Raise InputError where one of `sequences` is not known to be held out of the training of `run`."""
+    path = run.parent / SEQUENCES_NAME
+    if not path.exists():
+        raise InputError(f"{run} does not tell what it was trained without; train it by benchmarks/chr20_held_out.py")
+    known = set(path.read_text(encoding="utf-8").split())
+    missing = sum(_digest(sequence) not in known for sequence in sequences)
+    if missing:
+        raise InputError(
+            f"{missing:,} of {len(sequences):,} test sequences are not in {path}: {run} may have been trained on them; "
+            "train it again by benchmarks/chr20_held_out.py"
+        )
+
+
+def _digest(sequence: str) -> str:
+    return hashlib.sha256(sequence.encode()).hexdigest()[:24]
 
 
 def anchor_codes(tokens: np.ndarray) -> np.ndarray:

@@ -26,6 +26,9 @@ from hyena_ds.parallel.heartbeat import Heartbeat
 from hyena_ds.training.run import Run
 from hyena_ds.training.stages import Stage
 
+# Tokens that a GPU scores at once, where a micro-batch of training has fewer.
+SCORED_TOKENS = 2**17
+
 
 @dataclass(frozen=True)
 class ExampleStep:
@@ -64,7 +67,7 @@ class FineTuningRun(Run):
             sequence=sequence,
             dimensions=planned.dimensions,
             data_rank=planned.dimensions.data_rank(self.environment.rank),
-            batch=self.schedule.stages[-1].micro_batch,
+            batch=_scored_together(self.schedule.stages[-1], engine.device),
             l_max=planned.shape.model.l_max,
             device=engine.device,
         )
@@ -179,3 +182,8 @@ class FineTuningRun(Run):
             f"trained {self.step:,} steps, {why}; the best step is {self.best.step:,} "
             f"({self.best.metric} {self.best.value:.4f})"
         )
+
+
+def _scored_together(stage: Stage, device: torch.device) -> int:
+    """Examples of a batch that is scored, which needs less memory than one that trains."""
+    return max(stage.micro_batch, SCORED_TOKENS // stage.length if device.type == "cuda" else 0)

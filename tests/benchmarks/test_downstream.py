@@ -4,6 +4,7 @@ import argparse
 import gzip
 import json
 import math
+import shutil
 import time
 from itertools import product
 from pathlib import Path
@@ -14,11 +15,23 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmarks.baselines import CnnRun, CnnTraining, Table, kmer_regression, kmer_shares, other_strand, rate_factor
+from benchmarks.baselines import (
+    CnnRun,
+    CnnTraining,
+    Table,
+    kmer_features,
+    kmer_regression,
+    kmer_shares,
+    other_strand,
+    rate_factor,
+)
 from benchmarks.downstream import CNN, KMERS, PRETRAINED, SCRATCH, Bench, Case, OutOfTime
 from benchmarks.downstream_plots import chosen, plot_bars, plot_curves, summarise
 from benchmarks.downstream_tasks import CHR20_BASES, TASKS, TEST_START, VALID_START, shortened, sources, write_table
+from benchmarks.held_out import SEQUENCES_NAME, write_digests
+from benchmarks.likeness import alike
 from hyena_ds.errors import InputError
+from hyena_ds.genome.alphabet import encode
 
 ROOT = Path(__file__).resolve().parents[2]
 SLICES = ROOT / "tests/data/finetune"
@@ -45,20 +58,55 @@ def test_tables_keep_the_test_set_of_their_file_or_are_cut_60_20_20(data: Path, 
     assert sorted(ocr[ocr["split"] != "test"]["sequence"]) == own["train"]
     assert (ocr["split"] == "valid").sum() == 16
     tables = [pd.read_parquet(write_table(TASKS["nontata"], data, tmp_path, seed)) for seed in (1, 2)]
-    assert tables[0]["split"].value_counts().to_dict() == {"train": 72, "valid": 24, "test": 24}
-    tests = [set(table[table["split"] == "test"]["sequence"]) for table in tables]
-    assert tests[0] != tests[1]
+    sizes = tables[0]["split"].value_counts()
+    assert sizes.sum() == 120
+    assert {split: abs(sizes[split] - size) <= 3 for split, size in (("train", 72), ("valid", 24), ("test", 24))}
+    tests, valid = (
+        [set(table[table["split"] == split]["sequence"]) for table in tables] for split in ("test", "valid")
+    )
+    assert tests[0] == tests[1]
+    assert valid[0] != valid[1]
 
 
-def test_what_stands_in_two_splits_is_tested_alone(data: Path, tmp_path: Path) -> None:
+def test_what_shares_a_stretch_on_either_strand_is_alike_and_stays_in_one_split(data: Path, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    bases = generator.integers(0, 4, (5, 80)).astype(np.uint8)
+    bases[1, :31] = bases[0, -31:]
+    bases[2, 10:41] = other_strand(bases[1])[40:71]
+    bases[3, :30], bases[3, 30] = bases[4, :30], (bases[4, 30] + 1) % 4
+    groups = alike([encode(bytes(b"ACGT"[number] for number in row)) for row in bases])
+    assert [groups[0] == group for group in groups] == [True, True, True, False, False]
+    assert groups[3] != groups[4]
     path = data / "genomic_benchmarks/human_nontata_promoters_official_test.csv"
     header, *rows = path.read_text().splitlines()
-    path.write_text("\n".join([header, *rows[:40] * 3]) + "\n")
+    labels = [row.rpartition(",") for row in rows]
+    shifted = [f"{sequence[60:]}{''.join(generator.choice(list('ACGT'), 60))},{label}" for sequence, _, label in labels]
+    path.write_text("\n".join([header, *rows, *shifted]) + "\n")
     table = pd.read_parquet(write_table(TASKS["nontata"], data, tmp_path, 1))
-    found = {split: set(part["sequence"]) for split, part in table.groupby("split")}
-    assert len(set.union(*found.values())) == 40
-    assert sum(map(len, found.values())) == 40
-    assert (table["split"] == "test").sum() == 24
+    groups = alike([encode(sequence.encode()) for sequence in table["sequence"]])
+    assert table.groupby(groups)["split"].nunique().max() == 1
+
+
+def test_a_training_sequence_that_is_tested_too_or_overlaps_a_test_is_left_out(data: Path, tmp_path: Path) -> None:
+    path = data / "genomic_benchmarks/human_ocr_ensembl.tsv.gz"
+    rows = [line.split("\t") for line in gzip.decompress(path.read_bytes()).decode().splitlines()]
+    test = next(row for row in rows if row[0] == "test")
+    start, end = int(test[4]), int(test[5])
+    train = [row for row in rows if row[0] == "train"]
+    twin = [*train[0][:7], test[7]]
+    beside = [*train[1][:3], test[3], str(end - 1), str(end + 100), *train[1][6:]]
+    behind = [*train[2][:3], test[3], str(end), str(end + 100), *train[2][6:]]
+    nothing = [*train[3][:7], "N" * (end - start)]
+    lines = ["\t".join(row) for row in [*rows[: rows.index(train[0])], *rows[rows.index(train[0]) :]]]
+    changed = [lines[number] for number, row in enumerate(rows) if row not in train[:4]]
+    changed += ["\t".join(row) for row in (twin, beside, behind, nothing)]
+    path.write_bytes(gzip.compress(("\n".join(changed) + "\n").encode()))
+    table = pd.read_parquet(write_table(TASKS["ocr"], data, tmp_path, 1))
+    trained = set(table[table["split"] != "test"]["sequence"])
+    assert test[7].upper() not in trained
+    assert train[1][7].upper() not in trained
+    assert train[2][7].upper() in trained
+    assert not any(set(sequence) == {"N"} for sequence in table["sequence"])
 
 
 def test_a_part_of_the_training_set_keeps_the_rest_and_grows(data: Path, tmp_path: Path) -> None:
@@ -66,10 +114,10 @@ def test_a_part_of_the_training_set_keeps_the_rest_and_grows(data: Path, tmp_pat
     parts = [pd.read_parquet(shortened(whole, size)) for size in (10, 30)]
     frames = [*parts, pd.read_parquet(whole)]
     train = [list(frame[frame["split"] == "train"]["sequence"]) for frame in frames]
-    assert [len(several) for several in train] == [10, 30, 72]
+    assert [len(several) for several in train][:2] == [10, 30]
     assert train[0] == train[1][:10]
     assert set(train[1]) < set(train[2])
-    assert all((frame["split"] != "train").sum() == 48 for frame in frames)
+    assert len({(frame["split"] != "train").sum() for frame in frames}) == 1
     limited = pd.read_parquet(write_table(TASKS["nontata"], data, tmp_path, 1, limit=7))
     assert limited["split"].value_counts().to_dict() == {"train": 7, "valid": 7, "test": 7}
 
@@ -78,7 +126,7 @@ def test_splice_sites_are_tested_where_no_window_was_pretrained(tmp_path: Path) 
     _, split = sources("donors", tmp_path, tmp_path, 1)
     assert split.test_regions == (f"20:{TEST_START}-{CHR20_BASES}",)
     assert split.valid_regions == (f"20:{VALID_START}-{TEST_START}",)
-    assert (VALID_START, TEST_START) == (50_420_416, 56_722_968)
+    assert (VALID_START, TEST_START) == (44_117_864, 56_722_968)
 
 
 def test_shares_of_kmers_are_counted_on_one_strand_or_both() -> None:
@@ -151,9 +199,26 @@ def test_regression_on_kmers_tells_compositions(tmp_path: Path) -> None:
         split = ("train", "train", "train", "valid", "test")[number % 5]
         rows.append(("".join(generator.choice(list("ACGT"), 60, p=weights)), str(number % 2), split))
     pd.DataFrame(rows, columns=["sequence", "label", "split"]).to_parquet(tmp_path / "toy.parquet")
-    found = kmer_regression(Table.read(tmp_path / "toy.parquet", "binary"), 2, 0.1, both_strands=True)
+    table = Table.read(tmp_path / "toy.parquet", "binary")
+    found = kmer_regression(table, kmer_features(table, 2, both_strands=True), 0.1)
     assert found["test"]["accuracy"] > 0.9
     assert found["valid"]["auroc"] > 0.95
+
+
+def test_regression_sees_lengths_and_the_cnn_places(tmp_path: Path) -> None:
+    generator, rows = np.random.default_rng(0), []
+    for number in range(400):
+        split = ("train", "train", "train", "valid", "test")[number % 5]
+        bases = "".join(generator.choice(list("ACGT"), 60 + 20 * (number % 2)))
+        rows.append((bases, str(number % 2), split))
+    pd.DataFrame(rows, columns=["sequence", "label", "split"]).to_parquet(tmp_path / "lengths.parquet")
+    table = Table.read(tmp_path / "lengths.parquet", "binary")
+    assert kmer_regression(table, kmer_features(table, 2, both_strands=True), 0.1)["test"]["accuracy"] > 0.95
+    placed = [(("" if label == "0" else "T" * 20) + "GATTACA" + "T" * 40, label, split) for _, label, split in rows]
+    placed = [(bases[:47] + bases[47:].ljust(20, "T")[:20], label, split) for bases, label, split in placed]
+    pd.DataFrame(placed, columns=["sequence", "label", "split"]).to_parquet(tmp_path / "places.parquet")
+    found = CnnRun(Table.read(tmp_path / "places.parquet", "binary"), training(), torch.device("cpu")).run()
+    assert found["test"]["accuracy"] > 0.95
 
 
 def row(model: str, seed: int, train: int | None, rate: float, valid: float | None, test: float) -> dict[str, Any]:
@@ -169,7 +234,7 @@ def test_the_setting_is_chosen_on_validation_and_averaged_over_seeds(tmp_path: P
     rows += [row("CNN", seed, 250, 2.0, 0.9, 0.5) for seed in (1, 2, 3)] + [
         row("CNN", seed, 1000, 2.0, 0.9, 0.5) for seed in (1, 2)
     ]
-    summary = summarise(rows, (1, 2, 3))
+    summary, added = summarise(rows, (1, 2, 3)), {"pretrained": 0.2, "scratch": 0.1}
     found = summary["ocr"]["models"]["CNN"]
     assert found["setting"] == {"learning_rate": 2.0}
     assert (found["mean"], found["deviation"]) == (
@@ -177,13 +242,21 @@ def test_the_setting_is_chosen_on_validation_and_averaged_over_seeds(tmp_path: P
         pytest.approx(np.std([0.5, 0.7, 0.8], ddof=1)),
     )
     assert found["curve"] == {"250": {"mean": 0.5, "deviation": 0.0}}
+    rows += [row(name, seed, None, 2.0, 0.9, 0.5 + seed * add) for name, add in added.items() for seed in (1, 2, 3)]
+    over = summarise(rows, (1, 2, 3))["ocr"]["models"]["pretrained"]["over_scratch"]
+    assert over == {"mean": pytest.approx(0.2), "deviation": pytest.approx(0.1)}
     for plot in (plot_bars, plot_curves):
         plot(summary, tmp_path / "plot.png")
         assert (tmp_path / "plot.png").stat().st_size > 5_000
 
 
 def bench(data: Path, place: Path, **changes: Any) -> Bench:
-    values = {"data": data, "place": place, "model": GOLDEN, "limit": 30, "epochs": 1, "least_steps": 2, "commit": "x"}
+    model = place / "held_out/run"
+    if not model.exists():
+        shutil.copytree(GOLDEN, model)
+        table = pd.read_parquet(write_table(TASKS["nontata"], data, place, 1))
+        write_digests(model.parent, table[table["split"] == "test"]["sequence"])
+    values = {"data": data, "place": place, "model": model, "limit": 30, "epochs": 1, "least_steps": 2, "commit": "x"}
     arguments = argparse.Namespace(**{**values, "output": place / "out", **changes})
     return Bench(arguments, "nontata", time.monotonic() + changes.get("seconds", 600))
 
@@ -210,6 +283,32 @@ def test_a_run_is_kept_and_never_done_twice(data: Path, tmp_path: Path) -> None:
         again.run(Case("nontata", CNN, 2, None, {"learning_rate": 1e-3}))
     with pytest.raises(InputError, match=r"downstream_nontata\.json holds runs of .* give another --output"):
         bench(data, tmp_path, epochs=2)
-    config = (tmp_path / "runs/nontata-scratch-1-20-0.001/config.yaml").read_text()
+    (config,) = (path.read_text() for path in tmp_path.glob("runs/nontata-scratch-1-20-0.001-*/config.yaml"))
     assert "checkpoint: null" in config
+    assert "average_strands: false" in config
     assert "d_model: 64" in config
+
+
+def test_a_run_of_other_settings_or_examples_is_never_taken_for_this_one(data: Path, tmp_path: Path) -> None:
+    case = Case("nontata", SCRATCH, 1, None, {"learning_rate": 1e-3})
+    first = bench(data, tmp_path, limit=20).run(case)
+    other = bench(data, tmp_path, limit=20, least_steps=6, output=tmp_path / "other").run(case)
+    assert first["test"] != other["test"]
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+    (table,) = (tmp_path / "tables").glob("nontata-1-20.parquet")
+    frame = pd.read_parquet(table)
+    frame.assign(label=frame["label"].to_numpy()[::-1]).to_parquet(table)
+    again = bench(data, tmp_path, limit=20).run(case)
+    assert again["examples"] != first["examples"]
+    assert len(list((tmp_path / "runs").iterdir())) == 3
+
+
+def test_a_model_that_may_have_seen_the_tests_is_refused(data: Path, tmp_path: Path) -> None:
+    bench(data, tmp_path)
+    digests = tmp_path / "held_out" / SEQUENCES_NAME
+    digests.write_text("\n".join(digests.read_text().split()[1:]))
+    with pytest.raises(InputError, match=r"1 of \d+ test sequences are not in .*; train it again"):
+        bench(data, tmp_path, limit=None)
+    digests.unlink()
+    with pytest.raises(InputError, match="does not tell what it was trained without"):
+        bench(data, tmp_path)

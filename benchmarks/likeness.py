@@ -1,0 +1,50 @@
+"""Sequences that share a stretch of DNA, so that a split may keep them together."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from sklearn.model_selection import StratifiedGroupKFold
+
+from benchmarks.held_out import NO_ANCHOR, anchor_codes
+from hyena_ds.downstream.example import Example
+from hyena_ds.genome.alphabet import reverse_complement
+
+# Draws the test set, which is the same for every seed.
+TEST_SEED = 0
+
+
+def alike(sequences: Sequence[np.ndarray]) -> np.ndarray:
+    """The group of each of `sequences` (tokens uint8 [L]), int [n].
+
+    Two that have 31 bases in common, on either strand, are in one group, and so are all that are linked by others.
+    """
+    codes = [np.minimum(anchor_codes(one), anchor_codes(reverse_complement(one))[::-1]) for one in sequences]
+    owners = np.repeat(np.arange(len(codes)), [len(own) for own in codes])
+    known = (joined := np.concatenate(codes)) != NO_ANCHOR
+    _, stretches = np.unique(joined[known], return_inverse=True)
+    ends = len(codes) + stretches
+    nodes = len(codes) + int(stretches.max(initial=-1)) + 1
+    shared = coo_matrix((np.ones(len(ends), dtype=bool), (owners[known], ends)), shape=(nodes, nodes))
+    _, groups = connected_components(shared, directed=False)
+    found: np.ndarray = groups[: len(codes)]
+    return found
+
+
+def split_apart(examples: Sequence[Example], seed: int) -> list[Example]:
+    """The examples with their split: 60 % train, 20 % validate, 20 % test, none alike in two.
+
+    `seed` draws those that validate.
+    """
+    groups = alike([example.tokens[:] for example in examples])
+    labels = np.array([example.label[0] for example in examples])
+    names = np.full(len(examples), "train", dtype="<U8")
+    free = np.arange(len(examples))
+    for name, folds, draw in (("test", 5, TEST_SEED), ("valid", 4, seed)):
+        splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=draw)
+        kept, taken = next(splitter.split(free, labels[free], groups[free]))
+        names[free[taken]] = name
+        free = free[kept]
+    return [replace(example, split=str(name)) for example, name in zip(examples, names, strict=True)]
