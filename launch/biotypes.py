@@ -19,6 +19,7 @@ from hyena_ds.downstream.results import write_json
 from hyena_ds.downstream.task import TaskConfig, TaskDataConfig
 from hyena_ds.errors import run_command
 from hyena_ds.genome.alphabet import decode
+from hyena_ds.training.plan import check_writable
 from launch.command_parser import command_parser
 from launch.model_arguments import EXIT_CODES, add_model_arguments, open_model, say
 
@@ -70,6 +71,7 @@ def embed(model: HyenaDNA, genes: list[Example], output: Path, *, overwrite: boo
 
 def main() -> None:
     arguments = parse_arguments()
+    check_writable(arguments.output, f"--output {arguments.output}")
     genes = read_genes(arguments)
     labels = [gene.label[0] for gene in genes]
     model = open_model(arguments)

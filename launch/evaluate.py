@@ -12,6 +12,7 @@ from hyena_ds.genome.fasta import bare_name
 from hyena_ds.inference.evaluation import Evaluation
 from hyena_ds.inference.evaluation_plot import plot_evaluation
 from hyena_ds.inference.evaluation_windows import PUBLISHED
+from hyena_ds.training.plan import check_writable
 from launch.command_parser import command_parser
 from launch.model_arguments import EXIT_CODES, add_model_arguments, open_model, say
 
@@ -73,6 +74,7 @@ def outputs_of(arguments: argparse.Namespace) -> dict[str, Path]:
     for path in paths.values():
         if path.exists() and not arguments.overwrite:
             raise InputError(f"{path} exists; choose another --output or give --overwrite")
+    check_writable(arguments.output.parent, f"--output {arguments.output}")
     return paths
 
 

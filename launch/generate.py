@@ -7,6 +7,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from hyena_ds.errors import InputError, run_command
+from hyena_ds.training.plan import check_writable
 from launch.command_parser import command_parser
 from launch.model_arguments import (
     EXIT_CODES,
@@ -57,6 +58,8 @@ def main() -> None:
     sequences = sequences_of(arguments)
     if arguments.output is not None and arguments.output.exists() and not arguments.overwrite:
         raise InputError(f"{arguments.output} exists; choose another --output or give --overwrite")
+    if arguments.output is not None:
+        check_writable(arguments.output.parent, f"--output {arguments.output}")
     generated = open_model(arguments).generate(
         sequences,
         arguments.bases,

@@ -31,6 +31,10 @@ class BestScore:
         self.worse += 1
         return False
 
+    def has_waited(self, patience: int | None) -> bool:
+        """Whether so many scores have passed without a better one; never where there is no patience."""
+        return patience is not None and self.worse >= patience
+
     def state(self) -> dict[str, Any]:
         """As JSON, which has no NaN."""
         value = None if math.isnan(self.value) else self.value

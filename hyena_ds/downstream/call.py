@@ -14,6 +14,7 @@ from hyena_ds.downstream.results import read_results
 from hyena_ds.errors import EXIT_DONE, InputError, StoppedError
 from hyena_ds.parallel.environment import alone
 from hyena_ds.training.plan import check_run_directory
+from hyena_ds.training.resume import CHECKPOINTS_NAME
 from hyena_ds.training.signals import handlers_restored
 
 EXAMPLES_NAME = "examples.parquet"
@@ -44,7 +45,7 @@ def task_config(sections: Mapping[str, Any], settings: Mapping[str, Any]) -> Fin
 def examples_path(data: str | Path | pd.DataFrame, output: Path) -> Path:
     """Where the examples are: `data` itself, or the Parquet file in `output` that a table in memory is written to.
 
-    Raises InputError where `output` holds another table: its run would be taken for one of these examples.
+    Raises InputError where `output` holds a run of another table: it would be taken for one of these examples.
     """
     if not isinstance(data, pd.DataFrame):
         return Path(data)
@@ -52,7 +53,8 @@ def examples_path(data: str | Path | pd.DataFrame, output: Path) -> Path:
     output.mkdir(parents=True, exist_ok=True)
     kept, aside = output / EXAMPLES_NAME, output / f"{EXAMPLES_NAME}.partial"
     data.to_parquet(aside, index=False)
-    if kept.exists() and not pd.read_parquet(kept).equals(pd.read_parquet(aside)):
+    begun = any(output.glob(f"**/{CHECKPOINTS_NAME}"))
+    if kept.exists() and begun and not pd.read_parquet(kept).equals(pd.read_parquet(aside)):
         aside.unlink()
         raise InputError(f"{kept} holds other examples than these; choose another output")
-    return aside.rename(kept)
+    return aside.replace(kept)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from hyena_ds.config.load import read_yaml_text
+from hyena_ds.downstream.best import BestScore
 from hyena_ds.downstream.config import FineTuneConfig
 from hyena_ds.downstream.model import TaskModel
 from hyena_ds.downstream.parts import TaskParts
@@ -21,7 +22,10 @@ from hyena_ds.hub.target_scale import without_scale
 from hyena_ds.model.parameters import is_table
 from hyena_ds.parallel.heartbeat import Heartbeat
 from hyena_ds.training.build import build_engine, execution_of, sequence_part
-from hyena_ds.training.resume import CHECKPOINTS_NAME, find_checkpoint
+from hyena_ds.training.resume import CHECKPOINTS_NAME, changed_values, find_checkpoint
+
+# The sections that a complete run's results follow from, beside its examples.
+SETTINGS = ("seed", "task", "decoder", "start", "batch", "stages", "optimizer", "class_weights")
 
 
 def read_start(config: FineTuneConfig) -> PretrainedModel | None:
@@ -59,6 +63,9 @@ def open_fine_tuning(
     resumed = find_checkpoint(planned, planned.shape.model)
     if resumed is not None:
         _check_classes(resumed, planned, directory)
+        _check_examples(resumed, planned, directory)
+        if _is_complete(resumed, planned):
+            _check_unchanged(resumed, planned, directory)
     sequence = sequence_part(planned.dimensions, planned.environment.rank)
     given = without_scale(resumed.parameters) if resumed is not None else _starting_tensors(planned, start)
     torch.manual_seed(config.seed)
@@ -84,6 +91,30 @@ def _starting_tensors(planned: PlannedFineTuning, start: PretrainedModel | None)
     if head and planned.scale is not None:
         head = planned.scale.unfolded(head)
     return {**start.parameters, **start.tables, **head}
+
+
+def _is_complete(checkpoint: Checkpoint, planned: PlannedFineTuning) -> bool:
+    """Whether no step is left to train."""
+    best = BestScore.restored(planned.config.task.main_metric, checkpoint.progress["best"])
+    return checkpoint.step == planned.schedule.total_steps or best.has_waited(planned.config.scoring.patience)
+
+
+def _check_examples(checkpoint: Checkpoint, planned: PlannedFineTuning, place: Path) -> None:
+    """Raises InputError where what trained may be what tests now."""
+    if checkpoint.progress.get("examples", planned.examples) != planned.examples:
+        raise InputError(
+            f"the checkpoints in {place} are of other examples, or of another split of them, than the config's: what "
+            "trained there may test here; choose another run_directory"
+        )
+
+
+def _check_unchanged(checkpoint: Checkpoint, planned: PlannedFineTuning, place: Path) -> None:
+    """Raises InputError where a complete run would pass for one of other settings."""
+    for name, before, after in changed_values(checkpoint, planned.config, SETTINGS):
+        raise InputError(
+            f"{place} is complete, with {name}={before}; the config says {after}, and no step is left to train so: "
+            "choose another run_directory"
+        )
 
 
 def _check_classes(checkpoint: Checkpoint, planned: PlannedFineTuning, place: Path) -> None:

@@ -1,9 +1,11 @@
 """Everything about a fine-tuning run that is decided before its first step, alike on every rank."""
 
 import dataclasses
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +45,18 @@ class PlannedFineTuning(PlannedRun):
     class_weights: Tensor | None
     scale: TargetScale | None
     notes: tuple[str, ...]
+
+    @cached_property
+    def examples(self) -> str:
+        """What tells these examples in these splits from others; of windows that stay in their genome the lengths."""
+        digest = hashlib.sha256()
+        for name, found in self.sets.items():
+            digest.update(f"{name} {[len(tokens) for tokens in found.tokens]}".encode())
+            for tokens, target in zip(found.tokens, found.targets, strict=True):
+                digest.update(np.asarray(target).tobytes())
+                if isinstance(tokens, np.ndarray):
+                    digest.update(tokens.tobytes())
+        return digest.hexdigest()[:16]
 
     def stream(self, stage: Stage) -> ExampleStream:
         """The training examples of this stage in their order."""

@@ -28,6 +28,11 @@ def read_examples(task: TaskConfig, config: TaskDataConfig, cache: Path, say: Sa
 
     Raises InputError, naming the place, for the first thing that is no labelled sequence.
     """
+    if task.published is not None and not Path(config.train).exists():
+        raise InputError(
+            f"no data at {config.train} for {task.published}; fetch it (python launch/fetch.py --list names all), "
+            "or name where it is (data.train)"
+        )
     examples = list(_read(Path(config.train), config, cache, say))
     if config.valid is not None or config.test is not None:
         examples = [one if one.split else replace(one, split="train") for one in examples]
@@ -87,7 +92,9 @@ def _format(path: Path) -> str:
     if path.is_dir():
         if dataset_files(path):
             return "table"
-        return "intervals" if interval_tables(path) else "folders"
+        if interval_tables(path):
+            return "intervals"
+        return "fasta" if any(bare_suffix(file) in FASTA_SUFFIXES for file in path.iterdir()) else "folders"
     suffix = bare_suffix(path)
     if suffix in TEXT_SUFFIXES + BINARY_SUFFIXES:
         return "table"

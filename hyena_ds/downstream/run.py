@@ -170,11 +170,10 @@ class FineTuningRun(Run):
 
     def satisfied(self) -> bool:
         """Whether `scoring.patience` scores have passed without a better one."""
-        patience = self.config.scoring.patience
-        return patience is not None and self.best.worse >= patience
+        return self.best.has_waited(self.config.scoring.patience)
 
     def state(self) -> dict[str, Any]:
-        return {"best": self.best.state()}
+        return {"best": self.best.state(), "examples": self.fine_tuning.examples}
 
     def finish(self) -> None:
         why = f"no better score in {self.best.worse} tries" if self.satisfied() else "all stages are done"

@@ -46,6 +46,8 @@ def read_pretrained(source: str | Path, *, filter_shift: float | None = None) ->
         path = _download(str(source))
     if (path / CHECKPOINTS_NAME).is_dir() or (path / MANIFEST_NAME).is_file() or path.name == CHECKPOINTS_NAME:
         return _from_run(path)
+    if runs := sorted(found.parent for found in path.glob(f"*/{CHECKPOINTS_NAME}")):
+        raise InputError(f"{path} holds {len(runs)} runs; name one of them, such as {runs[0]}")
     if path.is_dir() and not (path / CONFIG_NAME).is_file():
         raise InputError(f"{path} is neither a run directory (checkpoints/) nor an exported model ({CONFIG_NAME})")
     imported = import_weights(path, filter_shift=filter_shift)

@@ -73,6 +73,8 @@ class FrozenModel:
     def nats(self, tokens: Tensor, padding: PaddingSide | None = None) -> Tensor:
         """How surprising each token but the first is, given those before it: -log p in nats, fp32 [B, L - 1]."""
         tokens = self.moved(tokens).long()
+        if tokens.shape[1] == 1:
+            return torch.empty(len(tokens), 0, device=self.device)
         with self.evaluation():
             nats: Tensor = self.model(tokens[:, :-1], self._mask(tokens[:, :-1], padding), targets=tokens[:, 1:])
         return nats

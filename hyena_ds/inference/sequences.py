@@ -1,6 +1,6 @@
 """The forms in which sequences come, as one: an iterable of named sequences that can be read more than once."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from hyena_ds.genome.record import LOWER_CASE, normalise
 from hyena_ds.inference.sequence_files import SequenceFile
 
 # What `read_sequences` takes: one sequence, a file's path, sequences, or a table of them.
-Sequences = str | Path | Iterable[str] | pd.Series | pd.DataFrame
+Sequences = str | Path | Iterable[str] | Mapping[str, str] | pd.Series | pd.DataFrame
 SEQUENCE_COLUMNS = ("sequence", "Sequence", "seq", "bases")
 NAME_COLUMNS = ("name", "id", "Name", "ID")
 UnknownCharacters = Literal["refuse", "mark"]
@@ -128,8 +128,8 @@ def read_sequences(given: Sequences, column: str | None = None) -> NamedSequence
 
     Args:
         given: a sequence; a path (a Path, or text with a dot or a slash) of FASTA, CSV, TSV or Parquet, gzip too; any
-            iterable of sequences, which get their number as name; a pandas Series, named by its index; a DataFrame,
-            named by its column `name` or `id`, else by its index.
+            iterable of sequences, which get their number as name; a mapping of names to sequences; a pandas Series,
+            named by its index; a DataFrame, named by its column `name` or `id`, else by its index.
         column: of a table, the one that holds the sequences; by default `sequence` or `seq`.
     """
     match given:
@@ -141,6 +141,8 @@ def read_sequences(given: Sequences, column: str | None = None) -> NamedSequence
             return _named(["0"], [given])
         case pd.Series():
             return _named(given.index, given)
+        case Mapping():
+            return _named(given.keys(), given.values())
         case pd.DataFrame():
             return list(_of_frame(given, column, "the table"))
     texts = list(given)

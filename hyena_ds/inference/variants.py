@@ -12,7 +12,7 @@ from hyena_ds.genome.interval import Interval
 from hyena_ds.inference.genome_access import Genome
 from hyena_ds.inference.sequences import NamedSequence
 
-_BASES = re.compile(r"[ACGTNRYSWKMBDHV]+", re.IGNORECASE)
+_BASES = re.compile(r"[ACGT]+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,10 @@ class Variant:
 
 
 def is_sequence(allele: str) -> bool:
-    """Whether an allele is written in bases; `<DEL>`, `*` and breakends are not."""
+    """Whether an allele is written in bases; `<DEL>`, `*`, breakends and ambiguity codes are not.
+
+    What is not known is not scored: a haplotype with N would seem likelier for the base less that counts.
+    """
     return bool(_BASES.fullmatch(allele))
 
 

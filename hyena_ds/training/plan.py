@@ -32,8 +32,13 @@ class PlannedRun:
 
 def check_run_directory(directory: Path) -> None:
     """Raises InputError where nothing can be written under `directory`; makes nothing."""
+    check_writable(directory, f"run_directory={directory}")
+
+
+def check_writable(directory: Path, name: str) -> None:
+    """Raises InputError, which calls it by `name`, where nothing can be written under `directory`; makes nothing."""
     existing = next(place for place in (directory, *directory.absolute().parents) if place.exists())
     if not existing.is_dir():
-        raise InputError(f"run_directory={directory}: {existing} is a file; name another directory")
+        raise InputError(f"{name}: {existing} is a file; name another directory")
     if not os.access(existing, os.W_OK | os.X_OK):
-        raise InputError(f"run_directory={directory}: {existing} cannot be written; name another directory")
+        raise InputError(f"{name}: {existing} cannot be written; name another directory")

@@ -1,6 +1,6 @@
 """The checkpoint that a run goes on from, and what its config changes about it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ CHECKPOINTS_NAME = "checkpoints"
 # Model settings that may change in the middle of a run.
 TRAINING_ONLY = ("embed_dropout", "resid_dropout", "hyena_dropout", "initializer_range")
 # The sections that say what is learned, of every kind of run.
-LEARNED = ("seed", "data", "task", "batch", "stages", "optimizer")
+LEARNED = ("seed", "data", "split", "task", "decoder", "start", "batch", "stages", "optimizer")
 
 
 def find_checkpoint(planned: PlannedRun, model: ModelConfig) -> Checkpoint | None:
@@ -41,23 +41,25 @@ def find_checkpoint(planned: PlannedRun, model: ModelConfig) -> Checkpoint | Non
         )
     _check_model(checkpoint, model, path)
     if planned.environment.is_main:
-        for line in _changes(checkpoint, planned.config):
-            print(line, flush=True)
+        for name, before, after in changed_values(checkpoint, planned.config, LEARNED):
+            print(f"{name} was {before} before the checkpoint and is {after} from here on", flush=True)
     return checkpoint
 
 
-def _changes(checkpoint: Checkpoint, config: TrainingConfig) -> Iterator[str]:
-    """A line for each value of what is trained that is another than before the checkpoint."""
+def changed_values(
+    checkpoint: Checkpoint, config: TrainingConfig, sections: Sequence[str]
+) -> Iterator[tuple[str, Any, Any]]:
+    """Each value of these sections that is another than before the checkpoint: its name, before, and now."""
     saved = read_yaml_text(checkpoint.config, "the checkpoint")
     now = read_yaml_text(dump_config(config), "the config")
-    for section in LEARNED:
+    for section in sections:
         before, after = saved.get(section), now.get(section)
         if isinstance(before, dict) and isinstance(after, dict):
             for key in sorted(before.keys() & after.keys()):
                 if before[key] != after[key]:
-                    yield f"{section}.{key} was {before[key]} before the checkpoint and is {after[key]} from here on"
+                    yield f"{section}.{key}", before[key], after[key]
         elif before is not None and before != after:
-            yield f"{section} was {before} before the checkpoint and is {after} from here on"
+            yield section, before, after
 
 
 def _check_model(checkpoint: Checkpoint, model: ModelConfig, path: Path) -> None:

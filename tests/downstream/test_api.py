@@ -110,7 +110,8 @@ def test_every_form_of_input_gives_the_same(trained: HyenaDNA, sequences: list[s
     expected = probabilities(trained, sequences)
     assert expected.shape == (20, 2)
     np.testing.assert_allclose(expected.sum(axis=1), 1, atol=1e-6)
-    for form in (*files, str(files[0]), table, pd.Series(sequences), tuple(sequences), iter(sequences)):
+    mapping = dict(zip(names, sequences, strict=True))
+    for form in (*files, str(files[0]), table, pd.Series(sequences), tuple(sequences), iter(sequences), mapping):
         np.testing.assert_array_equal(probabilities(trained, form), expected)
     for number, sequence in enumerate(sequences):
         np.testing.assert_allclose(probabilities(trained, sequence.lower())[0], expected[number], rtol=1e-5)
@@ -190,6 +191,8 @@ def test_of_several_runs_the_best_is_returned(model: HyenaDNA, tmp_path: Path) -
         found = json.loads((Path(place) / "results.json").read_text())
         values[place] = found["scores"]["valid"][found["metric"]]["value"]
     assert any(trained.source.startswith(place) for place, value in values.items() if value == max(values.values()))
+    with pytest.raises(InputError, match=r"holds 2 runs; name one of them, such as .*/seed-1"):
+        HyenaDNA.from_pretrained(tmp_path / "run")
 
 
 def test_a_program_goes_on_as_it_was(model: HyenaDNA, trained: HyenaDNA, run: Path) -> None:
@@ -232,6 +235,8 @@ def test_what_fine_tune_refuses(model: HyenaDNA, tmp_path: Path) -> None:
         with pytest.raises(InputError) as caught:
             model.fine_tune(data, tmp_path / "run", **options)
         assert message in str(caught.value)
+    mended = pd.DataFrame({"sequence": ["ACGT", "ACGA"] * 6, "label": [0, 1] * 6})
+    model.fine_tune(mended, tmp_path / "run", epochs=1, settings=SETTINGS)  # a table refused leaves nothing behind
 
 
 @pytest.mark.parametrize(

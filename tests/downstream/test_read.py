@@ -91,6 +91,18 @@ def test_every_form_gives_the_same_examples(write: object, promoters: Rows, tmp_
     assert len(found) == len(promoters) == 120
 
 
+def test_a_directory_of_fasta_files_needs_no_format(promoters: Rows, tmp_path: Path) -> None:
+    for split, rows in (("train", promoters[:80]), ("test", promoters[80:])):
+        text = "".join(f">seq{number}|{label}\n{sequence}\n" for number, (sequence, label) in enumerate(rows))
+        (tmp_path / f"{split}.fna").write_text(text)
+    found = read(tmp_path, tmp_path / "cache")
+    assert [one.split for one in found] == ["test"] * 40 + ["train"] * 80
+    assert contents(found) == [
+        *contents(read(PROMOTERS, tmp_path / "cache"))[80:],
+        *contents(read(PROMOTERS, tmp_path / "cache"))[:80],
+    ]
+
+
 def test_a_file_without_header_gives_splits_and_places(tmp_path: Path) -> None:
     found = read(OPEN_CHROMATIN, tmp_path, columns=OPEN_CHROMATIN_COLUMNS)
     assert [example.split for example in found].count("test") == 40

@@ -53,6 +53,14 @@ def test_windows_score_each_base_once(model: HyenaDNA, phage: str) -> None:
     np.testing.assert_allclose(row["forward"][400:700], second[99:], atol=1e-4)
 
 
+def test_a_single_base_has_nothing_before_it_and_no_score(model: HyenaDNA, phage: str) -> None:
+    found = model.score(["A", "AC"], per_base=True)
+    assert found["scored_bases"].tolist() == [0, 1]
+    assert np.isnan(model.score("A")["perplexity"][0])
+    row = model.score(phage[:401], window=400, overlap=0).iloc[0]  # a window of one base is a batch of its own
+    assert row["scored_bases"] == 399
+
+
 def test_logits_are_the_models_own(model: HyenaDNA, sequences: list[str]) -> None:
     for sequence, found in zip(sequences, model.logits(sequences), strict=True):
         expected = model.frozen.model(torch.from_numpy(encode(sequence.encode())).long()[None])[0]

@@ -136,3 +136,21 @@ def test_help_has_examples(name: str) -> None:
     assert done.returncode == 0
     assert f"python launch/{name}.py --model" in done.stdout
     assert "exit codes" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("evaluate", ["--model", MODEL, "--fasta", LAMBDA]),
+        ("generate", ["--model", MODEL, "--sequence", "ACGT", "--bases", "5"]),
+        ("biotypes", ["--model", MODEL, "--input", LAMBDA]),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_refused_before_any_work(
+    name: str, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(HyenaDNA, "from_pretrained", lambda *_, **__: pytest.fail("the model was opened"))
+    (tmp_path / "file").write_text("mine")
+    done = launch(name, *words, "--output", tmp_path / "file" / "out")
+    assert done.returncode == 2
+    assert f"--output {tmp_path}/file/out: {tmp_path}/file is a file; name another directory" in done.stderr
