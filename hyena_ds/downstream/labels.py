@@ -39,13 +39,21 @@ def find_classes(task: TaskConfig, training: Sequence[Example]) -> tuple[str, ..
     if task.kind == "binary" and len(classes) > 2:
         raise InputError(
             f"task.kind=binary and the training labels hold {len(classes)} classes, {', '.join(classes[:5])}; "
-            "set task.kind to multiclass"
+            f"set task.kind to {'multiclass' if all(map(_is_name, classes)) else 'regression'}"
         )
     return classes
 
 
 def _is_whole(text: str) -> bool:
     return text.removeprefix("-").isdecimal()
+
+
+def _is_name(text: str) -> bool:
+    """Whether it is no fraction, which nobody would call a class."""
+    try:
+        return float(text).is_integer()
+    except (ValueError, OverflowError):
+        return True
 
 
 def _names(label: str, kind: TaskKind) -> list[str]:

@@ -102,7 +102,8 @@ class NamedSequence:
             position = int((self.tokens == UNK).argmax())
             raise InputError(
                 f"sequence {self.name!r} has {chr(self.raw[position])!r} at base {position + 1:,}, which is no "
-                "nucleotide code; remove it, or read it as [UNK] and have it marked (unknown='mark', --unknown mark)"
+                "nucleotide code; remove it, or read it as [UNK] and have it marked where it is embedded or scored "
+                "(unknown='mark', --unknown mark)"
             )
 
 

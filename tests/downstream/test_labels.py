@@ -40,6 +40,15 @@ def test_the_task_may_name_the_order() -> None:
     assert [int(target) for target in LabelEncoder(wanted, classes).encode(examples("negative", "positive"))] == [1, 0]
 
 
+@pytest.mark.parametrize(
+    ("labels", "kind"),
+    [(["1", "2", "3"], "multiclass"), (["a", "b", "c"], "multiclass"), (["0.5", "1", "2"], "regression")],
+)
+def test_more_than_two_labels_tell_the_kind_that_is_meant(labels: list[str], kind: str) -> None:
+    with pytest.raises(InputError, match=f"hold 3 classes, .*; set task.kind to {kind}$"):
+        find_classes(task("binary"), examples(*labels))
+
+
 def test_targets_of_each_kind() -> None:
     several = LabelEncoder(task("multilabel"), ("TF", "DHS", "HM")).encode(examples("HM;TF", "", "DHS"))
     assert np.array_equal(np.stack(several), [[1, 0, 1], [0, 0, 0], [0, 1, 0]])
