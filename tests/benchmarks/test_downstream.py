@@ -214,8 +214,10 @@ def test_regression_sees_lengths_and_the_cnn_places(tmp_path: Path) -> None:
     pd.DataFrame(rows, columns=["sequence", "label", "split"]).to_parquet(tmp_path / "lengths.parquet")
     table = Table.read(tmp_path / "lengths.parquet", "binary")
     assert kmer_regression(table, kmer_features(table, 2, both_strands=True), 0.1)["test"]["accuracy"] > 0.95
-    placed = [(("" if label == "0" else "T" * 20) + "GATTACA" + "T" * 40, label, split) for _, label, split in rows]
-    placed = [(bases[:47] + bases[47:].ljust(20, "T")[:20], label, split) for bases, label, split in placed]
+    placed = []
+    for _, label, split in rows:
+        bases, start = "".join(generator.choice(list("ACGT"), 320)), 136 if label == "0" else 168  # far from the ends
+        placed.append((f"{bases[:start]}GATTACA{bases[start + 7 :]}", label, split))
     pd.DataFrame(placed, columns=["sequence", "label", "split"]).to_parquet(tmp_path / "places.parquet")
     found = CnnRun(Table.read(tmp_path / "places.parquet", "binary"), training(), torch.device("cpu")).run()
     assert found["test"]["accuracy"] > 0.95
