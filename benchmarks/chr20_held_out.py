@@ -20,7 +20,7 @@ from benchmarks.downstream import SEEDS
 from benchmarks.downstream_tasks import CHR20, SPLICE_BASES, TASKS, TEST_START, WITHOUT_PLACES, write_table
 from benchmarks.held_out import write_digests, write_intervals
 from benchmarks.machine import describe_machine
-from hyena_ds.errors import EXIT_DONE, EXIT_RESTART
+from hyena_ds.errors import EXIT_DONE
 from hyena_ds.genome.fasta import open_fasta
 from hyena_ds.genome.index import INDEX_NAME
 from hyena_ds.training.metrics import read_metrics
@@ -67,8 +67,6 @@ def main() -> int:
         shard(data, place)
     code = train(place, arguments.minutes, arguments.overrides, arguments.config)
     if code != EXIT_DONE:
-        if code == EXIT_RESTART:
-            print("everything is saved: give the same command again to go on")
         return code
     lines = read_metrics(place / "run")
     scored = [line for line in lines if "validation_perplexity" in line]

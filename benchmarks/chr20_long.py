@@ -59,9 +59,12 @@ def train(place: Path, minutes: float, overrides: list[str], config: str = "benc
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGTERM)
     try:
-        return process.wait(SAVING_SECONDS)
+        code = process.wait(SAVING_SECONDS)
     finally:
         process.kill()  # where it does not end by itself
+    if code == EXIT_RESTART:
+        print("everything is saved: give the same command again to go on")
+    return code
 
 
 def score(place: Path, fasta: Path, contexts: Sequence[int]) -> list[dict[str, Any]]:
@@ -164,8 +167,6 @@ def main() -> int:
         shard(arguments.fasta, place / "shards")
     code = train(place, arguments.minutes, arguments.overrides)
     if code != EXIT_DONE:
-        if code == EXIT_RESTART:
-            print("everything is saved: give the same command again to go on")
         return code
     lines = read_metrics(place / "run")
     tokens = {line["step"]: line["tokens"] for line in lines if "tokens" in line}

@@ -148,7 +148,7 @@ def _outside_tests(examples: Sequence[Example]) -> list[Example]:
 
     def tested(place: Interval) -> bool:
         before = bisect_left(starts, (place.sequence, place.end)) - 1
-        return before >= 0 and tests[before].sequence == place.sequence and tests[before].end > place.start
+        return before >= 0 and tests[before].overlap(place) > 0
 
     return [one for one in examples if one.split == "test" or one.interval is None or not tested(one.interval)]
 

@@ -60,7 +60,7 @@ def convolution_table(directory: Path) -> str:
         floor = convolution_passes_milliseconds(row["length"], row["batch"], result["channels"])
         cells += [f"{both[2] / both[0]:.1f}", f"{floor:.1f}", f"{memory[0]:.2f}", f"{memory[2]:.1f}"]
         lines.append(f"| {' | '.join(cells)} |")
-    return "".join(f"{line}\n" for line in [*lines, "", _origin(result), ""])
+    return _with_origin(lines, result)
 
 
 def others_table(directory: Path) -> str:
@@ -78,7 +78,7 @@ def others_table(directory: Path) -> str:
         cells = [f"{length:,}", *(f"{speeds[model]:.3f}" if model in speeds else "" for model in models)]
         cells.append(f"{result['times_faster'][str(length)]['Transformer']:.1f}")
         lines.append(f"| {' | '.join(cells)} |")
-    return "".join(f"{line}\n" for line in [*lines, "", _origin(result), ""])
+    return _with_origin(lines, result)
 
 
 def contexts_table(directory: Path) -> str:
@@ -89,7 +89,7 @@ def contexts_table(directory: Path) -> str:
         f"| {row['context']:,} | {row['windows']:,} | {row['perplexity']:.4f} | {row['second_half_perplexity']:.4f} |"
         for row in result["contexts"]
     ]
-    return "".join(f"{line}\n" for line in [*lines, "", _origin(result), ""])
+    return _with_origin(lines, result)
 
 
 def scaling_table(directory: Path) -> str:
@@ -103,13 +103,14 @@ def scaling_table(directory: Path) -> str:
         cells = [str(row["ranks"]), f"{row['length']:,}", f"{row['tokens_per_second'] / 1e6:.3f}"]
         cells += [f"{share:.0%}" if row["ranks"] > 1 else "", f"{row['peak_gib']:.1f}"]
         lines.append(f"| {' | '.join(cells)} |")
-    return "".join(f"{line}\n" for line in [*lines, "", _origin(results[-1]), ""])
+    return _with_origin(lines, results[-1])
 
 
-def _origin(result: dict[str, Any]) -> str:
-    """The machine of a result."""
+def _with_origin(lines: Sequence[str], result: dict[str, Any]) -> str:
+    """The lines of a table, and below it the machine of its result."""
     machine = result["machine"]
-    return f"{machine['device']}, torch {machine['torch']}, commit {machine['commit']}."
+    origin = f"{machine['device']}, torch {machine['torch']}, commit {machine['commit']}."
+    return "".join(f"{line}\n" for line in [*lines, "", origin, ""])
 
 
 def profile_tables(directory: Path) -> str:
