@@ -4,66 +4,62 @@
 --model being what benchmarks/chr20_held_out.py trained. Each model's settings are chosen once, by the validation score
 of the first seed on the whole training set; how long a network trains by that of each run. Every run is kept in the
 JSON of its task the moment it is done: killed, or stopped after --minutes (exit code 75), the same command goes on.
-Commands with different --tasks may share a GPU.
 """
 
 import argparse
+import asyncio
 import dataclasses
 import hashlib
 import json
+import multiprocessing
+import os
+import signal
 import sys
 import time
+from collections.abc import Coroutine, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import numpy as np
 import pandas as pd
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.baselines import CnnRun, CnnTraining, Table, kmer_features, kmer_regression
 from benchmarks.downstream_plots import chosen, plot_bars, plot_curves, print_summary, summarise
+from benchmarks.downstream_runs import (
+    BATCH,
+    CNN,
+    KMERS,
+    PRETRAINED,
+    SCRATCH,
+    Case,
+    Run,
+    Setting,
+    begin_worker,
+    timed_scores,
+)
 from benchmarks.downstream_tasks import TASKS, WITHOUT_PLACES, shortened, write_table
 from benchmarks.held_out import check_held_out
 from benchmarks.machine import describe_machine
-from hyena_ds.downstream.call import fine_tune_here, task_config
 from hyena_ds.downstream.results import write_json
-from hyena_ds.downstream.split import SPLITS
-from hyena_ds.errors import EXIT_DONE, EXIT_RESTART, InputError, StoppedError, run_command
+from hyena_ds.errors import EXIT_DONE, EXIT_RESTART, InputError, run_command
 from hyena_ds.hub.pretrained import read_pretrained
 
 SEEDS = (1, 2, 3)
-PRETRAINED, SCRATCH, KMERS, CNN = "pretrained", "scratch", "k-mers", "CNN"
-Setting = dict[str, float]
-RATES: list[Setting] = [{"learning_rate": rate} for rate in (2e-4, 6e-4, 2e-3)]
+RATES = (2e-4, 6e-4, 2e-3)
+DECODED: list[Setting] = [{"decoder": mode, "learning_rate": rate} for mode, rate in product(("pool", "last"), RATES)]
 GRIDS: dict[str, list[Setting]] = {
-    PRETRAINED: RATES,
-    SCRATCH: RATES,
-    CNN: RATES,
+    PRETRAINED: DECODED,
+    SCRATCH: DECODED,
+    CNN: [{"learning_rate": rate} for rate in RATES],
     KMERS: [{"k": k, "inverse_penalty": penalty} for k in (4, 5, 6) for penalty in (1e-4, 1e-3, 1e-2, 0.1)],
 }
 SIZES = (250, 1000)  # of the learning curve, beside the whole training set
-BATCH = 64
-SCORES, PATIENCE = 20, 6  # scores in a whole run, and those without a better one that end it
-METRICS = ("accuracy", "mcc", "auroc")
-
-
-@dataclasses.dataclass(frozen=True)
-class Case:
-    """One run on `train` labelled examples, None for all."""
-
-    task: str
-    model: str
-    seed: int
-    train: int | None
-    setting: Setting
-
-    @property
-    def name(self) -> str:
-        words = [self.task, self.model, self.seed, self.train or "all", *self.setting.values()]
-        return "-".join(map(str, words))
+Result = TypeVar("Result")
 
 
 class OutOfTime(Exception):  # noqa: N818 - the same command goes on
@@ -71,12 +67,11 @@ class OutOfTime(Exception):  # noqa: N818 - the same command goes on
 
 
 class Bench:
-    """Runs the cases of `task` that its JSON does not hold yet, until `deadline`."""
+    """Runs the cases of `task` that its JSON does not hold yet in processes of `pool`, until `deadline`."""
 
-    def __init__(self, arguments: argparse.Namespace, task: str, deadline: float) -> None:
-        self.arguments, self.task, self.deadline = arguments, task, deadline
+    def __init__(self, arguments: argparse.Namespace, task: str, pool: ProcessPoolExecutor, deadline: float) -> None:
+        self.arguments, self.task, self.pool, self.deadline = arguments, task, pool, deadline
         self.path = arguments.output / f"downstream_{task}.json"
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.common = {name: getattr(arguments, name) for name in ("limit", "epochs", "least_steps")}
         model = read_pretrained(arguments.model)
         self.common["weights"] = digest_of(*(weight.float().numpy().tobytes() for weight in model.parameters.values()))
@@ -87,12 +82,11 @@ class Bench:
                 f"{self.path} holds runs of {kept['common']}, these are {self.common}; give another --output"
             )
         self.rows: list[dict[str, Any]] = kept["rows"]
-        self._features: dict[tuple[Path, int], dict[str, np.ndarray]] = {}
         if task in WITHOUT_PLACES:
             tested = pd.read_parquet(self._whole_table(SEEDS[0]), filters=[("split", "==", "test")])
             check_held_out(arguments.model, list(tested["sequence"]))
 
-    def run(self, case: Case) -> dict[str, Any]:
+    async def run(self, case: Case) -> dict[str, Any]:
         """The row of a case: what it is, its valid and test scores, and on what it ran."""
         table = self.table(case)
         examples = digest_of(table.read_bytes())
@@ -100,12 +94,15 @@ class Bench:
         for row in self.rows:
             if wanted.items() <= row.items():
                 return row
-        if time.monotonic() > self.deadline:
+        name = f"{case.name}-{digest_of(examples.encode(), repr(self.common).encode())}"
+        run = Run(
+            case, table, self.steps(table), self.arguments.place / "runs" / name, self.arguments.model, self.shape
+        )
+        timed = await asyncio.get_running_loop().run_in_executor(self.pool, timed_scores, run, self.deadline)
+        if timed is None:
             raise OutOfTime
-        started = time.monotonic()
-        scores = self._scores(case, table, f"{case.name}-{digest_of(examples.encode(), repr(self.common).encode())}")
-        seconds, machine = round(time.monotonic() - started, 1), describe_machine(self.arguments.commit)
-        row = {**wanted, **scores, "seconds": seconds, "machine": machine}
+        scores, seconds = timed
+        row = {**wanted, **scores, "seconds": seconds, "machine": describe_machine(self.arguments.commit)}
         self.rows.append(row)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         summary = summarise(self.rows, SEEDS)
@@ -126,76 +123,37 @@ class Bench:
         count = int((pd.read_parquet(table, columns=["split"])["split"] == "train").sum())
         return max(self.arguments.epochs * -(-count // BATCH), self.arguments.least_steps)
 
-    def _scores(self, case: Case, path: Path, name: str) -> dict[str, dict[str, float | None]]:
-        task = TASKS[case.task]
-        if case.model in (PRETRAINED, SCRATCH):
-            return self._fine_tuned(case, path, name)
-        table = Table.read(path, task.kind)
-        if case.model == KMERS:
-            k = int(case.setting["k"])
-            if (path, k) not in self._features:  # every penalty asks for the same
-                self._features = {(path, k): kmer_features(table, k, both_strands=task.either_strand)}
-            found = kmer_regression(table, self._features[path, k], case.setting["inverse_penalty"])
-        else:
-            steps = self.steps(path)
-            training = CnnTraining(
-                steps=steps,
-                batch=BATCH,
-                score_every=max(steps // SCORES, 1),
-                patience=PATIENCE,
-                learning_rate=case.setting["learning_rate"],
-                metric=task.metric,
-                either_strand=task.either_strand,
-                seed=case.seed,
-            )
-            found = CnnRun(table, training, self.device).run()
-        return {split: {name: found[split][name] for name in METRICS} for split in SPLITS[1:]}
+    async def run_model(self, model: str) -> None:
+        """Choose a model's setting on the whole training set, run all seeds with it, and then on parts of the set."""
+        tried = await all_of(self.run(Case(self.task, model, SEEDS[0], None, setting)) for setting in GRIDS[model])
+        setting = chosen(tried, TASKS[self.task].metric)
+        cases = product((None, *SIZES), SEEDS)
+        await all_of(self.run(Case(self.task, model, seed, size, setting)) for size, seed in cases)
 
-    def _fine_tuned(self, case: Case, table: Path, name: str) -> dict[str, dict[str, float | None]]:
-        task, steps = TASKS[case.task], self.steps(table)
-        start = {"checkpoint": str(self.arguments.model)} if case.model == PRETRAINED else {}
-        shape = {} if start else {"model": self.shape}
-        sections = {
-            "run_directory": str(self.arguments.place / "runs" / name),
-            "seed": case.seed,
-            "task": {"name": case.task, "kind": task.kind, "metric": task.metric},
-            "data": {"train": str(table), "reverse_complement": task.either_strand},
-            "start": start,
-            **shape,
-            "batch": {"examples_per_step": BATCH},
-            "stages": [{"steps": steps, "micro_batch": BATCH}],
-            "optimizer": {"learning_rate": case.setting["learning_rate"], "warmup_fraction": 0.05},
-            "engine": {"zero_stage": 0},
-            "scoring": {
-                "every_steps": max(steps // SCORES, 1),
-                "patience": PATIENCE,
-                "bootstrap": 0,
-                "average_strands": task.either_strand,
-            },
-            "checkpoint": {"every_steps": steps},
-            "logging": {"every_steps": steps, "tensorboard": False},
-        }
-        _, results = fine_tune_here(task_config(sections, {}))
-        scores = results["scores"]
-        return {split: {name: scores[split][name]["value"] for name in METRICS} for split in SPLITS[1:]}
 
-    def run_whole(self) -> dict[str, Setting]:
-        """Choose the setting of every model, and run all seeds with it on the whole training set."""
-        settings = {}
-        for model, grid in GRIDS.items():
-            tried = [self.run(Case(self.task, model, SEEDS[0], None, setting)) for setting in grid]
-            settings[model] = chosen(tried, TASKS[self.task].metric)
-            for seed in SEEDS[1:]:
-                self.run(Case(self.task, model, seed, None, settings[model]))
-        return settings
+async def all_of(runs: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
+    """What each of `runs` returns; where some raise, one of their errors, once all have ended."""
+    found = await asyncio.gather(*runs, return_exceptions=True)
+    errors = [one for one in found if isinstance(one, BaseException)]
+    for error in sorted(errors, key=lambda one: isinstance(one, OutOfTime)):
+        raise error
+    return [one for one in found if not isinstance(one, BaseException)]
 
-    def run_parts(self) -> None:
-        """The same settings on parts of the training set."""
-        settings = self.run_whole()
-        for size in SIZES:
-            for model, setting in settings.items():
-                for seed in SEEDS:
-                    self.run(Case(self.task, model, seed, size, setting))
+
+def begin_pool(processes: int, logs: Path) -> ProcessPoolExecutor:
+    """Processes that run cases, dealt out over the GPUs that this one sees."""
+    context = multiprocessing.get_context("spawn")
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(torch.cuda.device_count())))
+    seen = visible.split(",")
+    gpus = context.Queue()
+    for number in range(processes):
+        gpus.put(seen[number % len(seen)])
+    return ProcessPoolExecutor(processes, context, initializer=begin_worker, initargs=(gpus, logs))
+
+
+async def run_all(benches: Sequence[Bench]) -> None:
+    """Every model of every task, the first settings of all before any second step."""
+    await all_of(bench.run_model(model) for model in GRIDS for bench in benches)
 
 
 def digest_of(*parts: bytes) -> str:
@@ -218,6 +176,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--place", type=Path, required=True, help="where tables and runs lie")
     parser.add_argument("--model", type=Path, required=True, help="what is fine-tuned, and whose shape scratch has")
     parser.add_argument("--tasks", default=",".join(TASKS), help="some of %(default)s")
+    parser.add_argument("--processes", type=int, default=4, help="runs side by side (%(default)s), on all GPUs alike")
     parser.add_argument("--minutes", type=float, default=7.5, help="after which no further run begins")
     parser.add_argument("--epochs", type=int, default=15, help="at most (%(default)s)")
     parser.add_argument("--least-steps", type=int, default=300, help="of small training sets (%(default)s)")
@@ -233,17 +192,25 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> int:
     arguments = parse_arguments()
-    deadline = time.monotonic() + 60 * arguments.minutes
-    benches = [Bench(arguments, task, deadline) for task in arguments.tasks.split(",")]
-    code = EXIT_DONE
+    deadline = time.time() + 60 * arguments.minutes
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_RESTART))
+    code, logs = EXIT_DONE, arguments.place / "logs"
+    pool = begin_pool(arguments.processes, logs)
     try:
-        for bench in benches:
-            bench.run_whole()
-        for bench in benches:
-            bench.run_parts()
-    except (OutOfTime, StoppedError):
+        benches = [Bench(arguments, task, pool, deadline) for task in arguments.tasks.split(",")]
+        asyncio.run(run_all(benches))
+    except OutOfTime:
         print("out of time: give the same command again to go on")
         code = EXIT_RESTART
+    except BrokenProcessPool:
+        raise InputError(
+            f"a process of --processes {arguments.processes} ended by itself, for lack of memory perhaps: {logs} has "
+            "what it said; give the same command again to go on, with fewer processes if need be"
+        ) from None
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for worker in multiprocessing.active_children():
+            worker.terminate()
     kept = [read_kept(arguments.output / f"downstream_{task}.json") for task in TASKS]
     summary = summarise([row for one in kept if one for row in one["rows"]], SEEDS)
     if summary:

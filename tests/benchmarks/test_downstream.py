@@ -1,11 +1,14 @@
 """The downstream benchmark: its tables, its baselines, its choice of settings, and that it goes on where it stopped."""
 
 import argparse
+import asyncio
 import gzip
 import json
 import math
 import shutil
 import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ import pandas as pd
 import pytest
 import torch
 
+from benchmarks import downstream
 from benchmarks.baselines import (
     CnnRun,
     CnnTraining,
@@ -25,8 +29,9 @@ from benchmarks.baselines import (
     other_strand,
     rate_factor,
 )
-from benchmarks.downstream import CNN, KMERS, PRETRAINED, SCRATCH, Bench, Case, OutOfTime
+from benchmarks.downstream import Bench, OutOfTime, all_of, begin_pool
 from benchmarks.downstream_plots import chosen, plot_bars, plot_curves, summarise
+from benchmarks.downstream_runs import CNN, KMERS, PRETRAINED, SCRATCH, Case
 from benchmarks.downstream_tasks import CHR20_BASES, TASKS, TEST_START, VALID_START, shortened, sources, write_table
 from benchmarks.held_out import SEQUENCES_NAME, write_digests
 from benchmarks.likeness import alike
@@ -250,7 +255,13 @@ def test_the_setting_is_chosen_on_validation_and_averaged_over_seeds(tmp_path: P
         assert (tmp_path / "plot.png").stat().st_size > 5_000
 
 
-def bench(data: Path, place: Path, **changes: Any) -> Bench:
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessPoolExecutor]:
+    with begin_pool(1, tmp_path_factory.mktemp("logs")) as begun:
+        yield begun
+
+
+def bench(data: Path, place: Path, pool: ProcessPoolExecutor, **changes: Any) -> Bench:
     model = place / "held_out/run"
     if not model.exists():
         shutil.copytree(GOLDEN, model)
@@ -258,57 +269,74 @@ def bench(data: Path, place: Path, **changes: Any) -> Bench:
         write_digests(model.parent, table[table["split"] == "test"]["sequence"])
     values = {"data": data, "place": place, "model": model, "limit": 30, "epochs": 1, "least_steps": 2, "commit": "x"}
     arguments = argparse.Namespace(**{**values, "output": place / "out", **changes})
-    return Bench(arguments, "nontata", time.monotonic() + changes.get("seconds", 600))
+    return Bench(arguments, "nontata", pool, time.time() + changes.get("seconds", 600))
 
 
-def test_a_run_is_kept_and_never_done_twice(data: Path, tmp_path: Path) -> None:
-    cases = [
-        Case("nontata", model, 1, train, setting)
-        for (model, setting), train in product(
-            ((PRETRAINED, {"learning_rate": 1e-3}), (SCRATCH, {"learning_rate": 1e-3}), (CNN, {"learning_rate": 1e-3})),
-            (None, 20),
-        )
-    ] + [Case("nontata", KMERS, 1, None, {"k": 2, "inverse_penalty": 0.1})]
-    first = bench(data, tmp_path)
-    rows = [first.run(case) for case in cases]
+def run(bench: Bench, cases: list[Case]) -> list[dict[str, Any]]:
+    return asyncio.run(all_of(map(bench.run, cases)))
+
+
+def test_a_run_is_kept_and_never_done_twice(data: Path, tmp_path: Path, pool: ProcessPoolExecutor) -> None:
+    settings: dict[str, Any] = {name: {"decoder": "last", "learning_rate": 1e-3} for name in (PRETRAINED, SCRATCH)}
+    settings[CNN] = {"learning_rate": 1e-3}
+    cases = [Case("nontata", model, 1, train, settings[model]) for model, train in product(settings, (None, 20))]
+    cases.append(Case("nontata", KMERS, 1, None, {"k": 2, "inverse_penalty": 0.1}))
+    rows = run(bench(data, tmp_path, pool), cases)
     for found in rows:
         assert set(found["valid"]) == set(found["test"]) == {"accuracy", "mcc", "auroc"}
         assert all(math.isfinite(value) for value in found["test"].values())
     kept = json.loads((tmp_path / "out/downstream_nontata.json").read_text())
-    assert kept["rows"] == rows
+    assert sorted(kept["rows"], key=repr) == sorted(rows, key=repr)
     assert {found["machine"]["commit"] for found in rows} == {"x"}
-    again = bench(data, tmp_path, seconds=-1)
-    assert [again.run(case) for case in cases] == rows
+    again = bench(data, tmp_path, pool, seconds=-1)
+    assert run(again, cases) == rows
     with pytest.raises(OutOfTime):
-        again.run(Case("nontata", CNN, 2, None, {"learning_rate": 1e-3}))
+        run(again, [*cases, Case("nontata", CNN, 2, None, {"learning_rate": 1e-3})])
     with pytest.raises(InputError, match=r"downstream_nontata\.json holds runs of .* give another --output"):
-        bench(data, tmp_path, epochs=2)
-    (config,) = (path.read_text() for path in tmp_path.glob("runs/nontata-scratch-1-20-0.001-*/config.yaml"))
+        bench(data, tmp_path, pool, epochs=2)
+    (config,) = (path.read_text() for path in tmp_path.glob("runs/nontata-scratch-1-20-last-0.001-*/config.yaml"))
     assert "checkpoint: null" in config
     assert "average_strands: false" in config
+    assert "mode: last" in config
     assert "d_model: 64" in config
 
 
-def test_a_run_of_other_settings_or_examples_is_never_taken_for_this_one(data: Path, tmp_path: Path) -> None:
-    case = Case("nontata", SCRATCH, 1, None, {"learning_rate": 1e-3})
-    first = bench(data, tmp_path, limit=20).run(case)
-    other = bench(data, tmp_path, limit=20, least_steps=6, output=tmp_path / "other").run(case)
+def test_a_run_of_other_settings_or_examples_is_never_taken_for_this_one(
+    data: Path, tmp_path: Path, pool: ProcessPoolExecutor
+) -> None:
+    cases = [Case("nontata", SCRATCH, 1, None, {"decoder": "pool", "learning_rate": 1e-3})]
+    (first,) = run(bench(data, tmp_path, pool, limit=20), cases)
+    (other,) = run(bench(data, tmp_path, pool, limit=20, least_steps=6, output=tmp_path / "other"), cases)
     assert first["test"] != other["test"]
     assert len(list((tmp_path / "runs").iterdir())) == 2
     (table,) = (tmp_path / "tables").glob("nontata-1-20.parquet")
     frame = pd.read_parquet(table)
     frame.assign(label=frame["label"].to_numpy()[::-1]).to_parquet(table)
-    again = bench(data, tmp_path, limit=20).run(case)
+    (again,) = run(bench(data, tmp_path, pool, limit=20), cases)
     assert again["examples"] != first["examples"]
     assert len(list((tmp_path / "runs").iterdir())) == 3
 
 
-def test_a_model_that_may_have_seen_the_tests_is_refused(data: Path, tmp_path: Path) -> None:
-    bench(data, tmp_path)
+def test_the_best_setting_serves_all_seeds_and_sizes(
+    data: Path, tmp_path: Path, pool: ProcessPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid = [{"k": k, "inverse_penalty": 0.1} for k in (2, 3)]
+    monkeypatch.setitem(downstream.GRIDS, KMERS, grid)
+    monkeypatch.setattr(downstream, "SIZES", (20,))
+    one = bench(data, tmp_path, pool)
+    asyncio.run(one.run_model(KMERS))
+    best = chosen(one.rows[:2], "accuracy")
+    found = sorted((row["setting"]["k"], row["train"] or 0, row["seed"]) for row in one.rows)
+    other = next(setting for setting in grid if setting != best)
+    assert found == sorted([(other["k"], 0, 1), *((best["k"], *rest) for rest in product((0, 20), (1, 2, 3)))])
+
+
+def test_a_model_that_may_have_seen_the_tests_is_refused(data: Path, tmp_path: Path, pool: ProcessPoolExecutor) -> None:
+    bench(data, tmp_path, pool)
     digests = tmp_path / "held_out" / SEQUENCES_NAME
     digests.write_text("\n".join(digests.read_text().split()[1:]))
     with pytest.raises(InputError, match=r"1 of \d+ test sequences are not in .*; train it again"):
-        bench(data, tmp_path, limit=None)
+        bench(data, tmp_path, pool, limit=None)
     digests.unlink()
     with pytest.raises(InputError, match="does not tell what it was trained without"):
-        bench(data, tmp_path)
+        bench(data, tmp_path, pool)
