@@ -4,6 +4,7 @@
 --model being what benchmarks/chr20_held_out.py trained. Each model's settings are chosen once, by the validation score
 of the first seed on the whole training set; how long a network trains by that of each run. Every run is kept in the
 JSON of its task the moment it is done: killed, or stopped after --minutes (exit code 75), the same command goes on.
+Commands with other --tasks or --models may run beside it, with the same --output.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 import torch
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -50,11 +52,12 @@ from hyena_ds.errors import EXIT_DONE, EXIT_RESTART, InputError, run_command
 from hyena_ds.hub.pretrained import read_pretrained
 
 SEEDS = (1, 2, 3)
-RATES = (2e-4, 6e-4, 2e-3)
-DECODED: list[Setting] = [{"decoder": mode, "learning_rate": rate} for mode, rate in product(("pool", "last"), RATES)]
+RATES = (6e-4, 2e-3)
+PARTS = (1, 16)  # whose means the head reads: 1 forgets where, as the CNN's means do; its places do not
+FINE_TUNED: list[Setting] = [{"parts": parts, "learning_rate": rate} for parts, rate in product(PARTS, RATES)]
 GRIDS: dict[str, list[Setting]] = {
-    PRETRAINED: DECODED,
-    SCRATCH: DECODED,
+    PRETRAINED: FINE_TUNED,
+    SCRATCH: FINE_TUNED,
     CNN: [{"learning_rate": rate} for rate in RATES],
     KMERS: [{"k": k, "inverse_penalty": penalty} for k in (4, 5, 6) for penalty in (1e-4, 1e-3, 1e-2, 0.1)],
 }
@@ -72,29 +75,44 @@ class Bench:
     def __init__(self, arguments: argparse.Namespace, task: str, pool: ProcessPoolExecutor, deadline: float) -> None:
         self.arguments, self.task, self.pool, self.deadline = arguments, task, pool, deadline
         self.path = arguments.output / f"downstream_{task}.json"
-        self.common = {name: getattr(arguments, name) for name in ("limit", "epochs", "least_steps")}
         model = read_pretrained(arguments.model)
-        self.common["weights"] = digest_of(*(weight.float().numpy().tobytes() for weight in model.parameters.values()))
+        weights = model.parameters
+        self.weights = digest_of(*(weights[name].float().numpy().tobytes() for name in sorted(weights)))
         self.shape = dataclasses.asdict(model.config)
+        self.common = {"limit": arguments.limit, "least_steps": arguments.least_steps, "shape": self.shape}
+        self._read_rows()
+        if task in WITHOUT_PLACES and PRETRAINED in arguments.models.split(","):
+            tested = pd.read_parquet(self._whole_table(SEEDS[0]), filters=[("split", "==", "test")])
+            check_held_out(arguments.model, list(tested["sequence"]))
+
+    def _read_rows(self) -> None:
+        """Those of the JSON, which other commands add to."""
         kept = read_kept(self.path) or {"common": self.common, "rows": []}
         if kept["common"] != self.common:
             raise InputError(
                 f"{self.path} holds runs of {kept['common']}, these are {self.common}; give another --output"
             )
         self.rows: list[dict[str, Any]] = kept["rows"]
-        if task in WITHOUT_PLACES:
-            tested = pd.read_parquet(self._whole_table(SEEDS[0]), filters=[("split", "==", "test")])
-            check_held_out(arguments.model, list(tested["sequence"]))
+
+    def _keep(self, row: dict[str, Any]) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.path.with_suffix(".lock")):
+            self._read_rows()
+            self.rows.append(row)
+            summary = summarise(self.rows, SEEDS)
+            write_json(self.path, {"common": self.common, "summary": summary, "rows": self.rows})
 
     async def run(self, case: Case) -> dict[str, Any]:
         """The row of a case: what it is, its valid and test scores, and on what it ran."""
         table = self.table(case)
         examples = digest_of(table.read_bytes())
         wanted = {**dataclasses.asdict(case), "examples": examples}
+        if case.model == PRETRAINED:
+            wanted["weights"] = self.weights
         for row in self.rows:
             if wanted.items() <= row.items():
                 return row
-        name = f"{case.name}-{digest_of(examples.encode(), repr(self.common).encode())}"
+        name = f"{case.name}-{digest_of(repr((wanted, self.common)).encode())}"
         run = Run(
             case, table, self.steps(table), self.arguments.place / "runs" / name, self.arguments.model, self.shape
         )
@@ -103,10 +121,7 @@ class Bench:
             raise OutOfTime
         scores, seconds = timed
         row = {**wanted, **scores, "seconds": seconds, "machine": describe_machine(self.arguments.commit)}
-        self.rows.append(row)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        summary = summarise(self.rows, SEEDS)
-        write_json(self.path, {"common": self.common, "summary": summary, "rows": self.rows})
+        self._keep(row)
         print(f"{case.name}: {row['test']} in {seconds} s", flush=True)
         return row
 
@@ -121,7 +136,7 @@ class Bench:
     def steps(self, table: Path) -> int:
         """Of training on a table."""
         count = int((pd.read_parquet(table, columns=["split"])["split"] == "train").sum())
-        return max(self.arguments.epochs * -(-count // BATCH), self.arguments.least_steps)
+        return max(TASKS[self.task].epochs * -(-count // BATCH), self.arguments.least_steps)
 
     async def run_model(self, model: str) -> None:
         """Choose a model's setting on the whole training set, run all seeds with it, and then on parts of the set."""
@@ -151,9 +166,9 @@ def begin_pool(processes: int, logs: Path) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(processes, context, initializer=begin_worker, initargs=(gpus, logs))
 
 
-async def run_all(benches: Sequence[Bench]) -> None:
-    """Every model of every task, the first settings of all before any second step."""
-    await all_of(bench.run_model(model) for model in GRIDS for bench in benches)
+async def run_all(benches: Sequence[Bench], models: Sequence[str]) -> None:
+    """Every model of every task, the settings of all before any part."""
+    await all_of(bench.run_model(model) for model in models for bench in benches)
 
 
 def digest_of(*parts: bytes) -> str:
@@ -176,17 +191,18 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--place", type=Path, required=True, help="where tables and runs lie")
     parser.add_argument("--model", type=Path, required=True, help="what is fine-tuned, and whose shape scratch has")
     parser.add_argument("--tasks", default=",".join(TASKS), help="some of %(default)s")
+    parser.add_argument("--models", default=",".join(GRIDS), help="some of %(default)s")
     parser.add_argument("--processes", type=int, default=4, help="runs side by side (%(default)s), on all GPUs alike")
     parser.add_argument("--minutes", type=float, default=7.5, help="after which no further run begins")
-    parser.add_argument("--epochs", type=int, default=15, help="at most (%(default)s)")
     parser.add_argument("--least-steps", type=int, default=300, help="of small training sets (%(default)s)")
     parser.add_argument("--limit", type=int, help="examples of each split, to try the script")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results", help="where JSON and PNG go")
     parser.add_argument("--commit", help="commit of this tree, where it has no repository")
     arguments = parser.parse_args()
-    unknown = set(arguments.tasks.split(",")) - set(TASKS)
-    if unknown:
-        parser.error(f"--tasks {','.join(sorted(unknown))} is none of {','.join(TASKS)}")
+    for name, known in (("tasks", TASKS), ("models", GRIDS)):
+        unknown = set(getattr(arguments, name).split(",")) - set(known)
+        if unknown:
+            parser.error(f"--{name} {','.join(sorted(unknown))} is none of {','.join(known)}")
     return arguments
 
 
@@ -198,7 +214,7 @@ def main() -> int:
     pool = begin_pool(arguments.processes, logs)
     try:
         benches = [Bench(arguments, task, pool, deadline) for task in arguments.tasks.split(",")]
-        asyncio.run(run_all(benches))
+        asyncio.run(run_all(benches, arguments.models.split(",")))
     except OutOfTime:
         print("out of time: give the same command again to go on")
         code = EXIT_RESTART

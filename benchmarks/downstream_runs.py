@@ -15,7 +15,7 @@ from hyena_ds.downstream.call import fine_tune_here, task_config
 from hyena_ds.downstream.split import SPLITS
 
 PRETRAINED, SCRATCH, KMERS, CNN = "pretrained", "scratch", "k-mers", "CNN"
-Setting = dict[str, float | str]
+Setting = dict[str, float]
 SplitScores = dict[str, dict[str, float | None]]
 BATCH = 64
 SCORES, PATIENCE = 20, 6  # scores in a whole run, and those without a better one that end it
@@ -60,14 +60,14 @@ class Run:
         table = Table.read(self.table, task.kind)
         if self.case.model == KMERS:
             features = kmer_features(table, int(self.case.setting["k"]), both_strands=task.either_strand)
-            found = kmer_regression(table, features, float(self.case.setting["inverse_penalty"]))
+            found = kmer_regression(table, features, self.case.setting["inverse_penalty"])
         else:
             training = CnnTraining(
                 steps=self.steps,
                 batch=BATCH,
                 score_every=max(self.steps // SCORES, 1),
                 patience=PATIENCE,
-                learning_rate=float(self.case.setting["learning_rate"]),
+                learning_rate=self.case.setting["learning_rate"],
                 metric=task.metric,
                 either_strand=task.either_strand,
                 seed=self.case.seed,
@@ -84,7 +84,7 @@ class Run:
             "seed": case.seed,
             "task": {"name": case.task, "kind": task.kind, "metric": task.metric},
             "data": {"train": str(self.table), "reverse_complement": task.either_strand},
-            "decoder": {"mode": case.setting["decoder"]},
+            "decoder": {"parts": case.setting["parts"]},
             "start": start,
             **shape,
             "batch": {"examples_per_step": BATCH},

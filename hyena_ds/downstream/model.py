@@ -33,13 +33,13 @@ class TaskModel(nn.Module):
         initialize(self, shape.model)
 
     def features(self, tokens: Tensor, dropout_keys: Tensor | None = None) -> Tensor:
-        """What the head reads of token ids [B, L]: pooled vectors [B, D], or this rank's hidden states [B, L/P, D]."""
+        """What the head reads of token ids [B, L]: pooled [B, N * D], or this rank's hidden states [B, L/P, D]."""
         sequence = self.backbone.execution.sequence
         real = tokens != PAD
         hidden: Tensor = self.backbone(own_positions(sequence, tokens), own_positions(sequence, real), dropout_keys)
         if self.decoder.mode == "position":
             return hidden
-        weights = position_weights(counted_positions(tokens, real, self.decoder.special_tokens), self.decoder.mode)
+        weights = position_weights(counted_positions(tokens, real, self.decoder.special_tokens), self.decoder)
         return sequence.summed(pooled(hidden, own_positions(sequence, weights)))
 
     def forward(self, tokens: Tensor, dropout_keys: Tensor | None = None) -> Tensor:

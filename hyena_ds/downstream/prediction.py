@@ -94,7 +94,7 @@ class Prediction:
                 return lambda: owned_rows(each(), batch)
             known = (tokens != PAD) & (tokens != UNK)
             counted = counted_positions(tokens, known, self.head.decoder.special_tokens)
-            outputs = self.model.fetched(self.scorer(pooled(hidden, position_weights(counted, self.head.decoder.mode))))
+            outputs = self.model.fetched(self.scorer(pooled(hidden, position_weights(counted, self.head.decoder))))
             return lambda: list(outputs())
 
     def combine(self, sequence: NamedSequence, strands: Sequence[Sequence[Any]]) -> dict[str, Any]:

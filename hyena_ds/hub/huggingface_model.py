@@ -287,7 +287,7 @@ class HyenaDNAForSequenceClassification(HyenaDNAForClassification):
 
     def _logits(self, hidden: Tensor, input_ids: Tensor | None, attention_mask: Tensor | None) -> Tensor:
         counted = self._counted(hidden, input_ids, attention_mask)
-        return self.score(pooled(hidden, position_weights(counted, self.decoder.mode)))
+        return self.score(pooled(hidden, position_weights(counted, self.decoder)))
 
     def _counted(self, hidden: Tensor, input_ids: Tensor | None, attention_mask: Tensor | None) -> Tensor:
         """The positions [B, L] that the decoder may look at; without token ids none is known to be special."""

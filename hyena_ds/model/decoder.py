@@ -22,9 +22,10 @@ class DecoderConfig:
     """How the hidden states of a sequence become its outputs.
 
     `mode` reads their mean (`pool`), their `sum`, the `first` or `last` of them, or each `position` by itself. Padding
-    never counts; special tokens count where `special_tokens` names them. `normalize` gives each pooled vector mean 0
-    and deviation 1. `widths` are those of hidden layers, with ReLU; `dropout` stands behind each, or before the output
-    where there are none.
+    never counts; special tokens count where `special_tokens` names them. `parts` cuts the positions that count into as
+    many stretches of like length, whose means or sums stand side by side, so that the head knows where. `normalize`
+    gives each pooled vector mean 0 and deviation 1. `widths` are those of hidden layers, with ReLU; `dropout` stands
+    behind each, or before the output where there are none.
     """
 
     # Read by pydantic where this class is a section of a run's config.
@@ -32,12 +33,17 @@ class DecoderConfig:
 
     mode: DecoderMode = "pool"
     special_tokens: tuple[SpecialToken, ...] = ()
+    parts: int = 1
     normalize: bool = False
     widths: tuple[int, ...] = ()
     dropout: float = 0.0
     bias: bool = True
 
     def __post_init__(self) -> None:
+        if self.parts < 1:
+            raise ValueError(f"parts={self.parts} must be at least 1")
+        if self.parts > 1 and self.mode not in ("pool", "sum"):
+            raise ValueError(f"parts={self.parts} divides what mode=pool or mode=sum reads, not mode={self.mode}")
         if any(width < 1 for width in self.widths):
             raise ValueError(f"widths={list(self.widths)} must all be at least 1")
         if not 0.0 <= self.dropout < 1.0:
@@ -53,33 +59,35 @@ def counted_positions(input_ids: Tensor, attention_mask: Tensor, special_tokens:
     return counted
 
 
-def position_weights(counted: Tensor, mode: DecoderMode) -> Tensor:
-    """What each position contributes to the pooled vector, fp32 [B, L], from `counted` bool [B, L]."""
-    places = torch.arange(1, counted.shape[1] + 1, device=counted.device) * counted
-    match mode:
+def position_weights(counted: Tensor, config: DecoderConfig) -> Tensor:
+    """What each position contributes to each of N parts, fp32 [B, L, N], from `counted` bool [B, L]."""
+    number = counted.cumsum(dim=1)
+    count = number[:, -1:]
+    match config.mode:
         case "first":
-            first = torch.where(counted, places, counted.shape[1] + 1).amin(dim=1, keepdim=True)
-            return (places == first).float() * counted
+            chosen = counted & (number == 1)
         case "last":
-            return (places == places.amax(dim=1, keepdim=True)).float() * counted
-        case "pool":
-            return counted.float() / counted.sum(dim=1, keepdim=True).clamp(min=1)
-        case "sum":
-            return counted.float()
-    raise ValueError("a head of one output a position reads no pooled vector; open it for token classification")
+            chosen = counted & (number == count)
+        case "pool" | "sum":
+            chosen = counted
+        case "position":
+            raise ValueError("a head of one output a position reads no pooled vector; open it for token classification")
+    part = (number - 1) * config.parts // count.clamp(min=1)
+    weights = functional.one_hot(part.clamp(min=0), config.parts).float() * chosen[..., None]
+    return weights / weights.sum(dim=1, keepdim=True).clamp(min=1) if config.mode == "pool" else weights
 
 
 def pooled(hidden: Tensor, weights: Tensor) -> Tensor:
-    """The weighted sum of positions, fp32 [B, D], of hidden states [B, L, D] and weights [B, L]."""
+    """The weighted sums of positions, fp32 [B, N * D], of hidden states [B, L, D] and weights [B, L, N]."""
     with torch.autocast(hidden.device.type, enabled=False):
-        return torch.einsum("bl,bld->bd", weights, hidden.float())
+        return torch.einsum("blp,bld->bpd", weights, hidden.float()).flatten(1)
 
 
 class DecoderHead(nn.Linear):
-    """Outputs [..., C] of vectors [..., D], computed in fp32; without hidden layers it is one linear layer."""
+    """Outputs [..., C] of vectors [..., N * D], computed in fp32; without hidden layers it is one linear layer."""
 
     def __init__(self, config: DecoderConfig, d_model: int, outputs: int) -> None:
-        widths = [d_model, *config.widths]
+        widths = [d_model * config.parts, *config.widths]
         super().__init__(widths[-1], outputs, bias=config.bias)
         self.hidden = nn.ModuleList(
             nn.Linear(width, following) for width, following in zip(widths, config.widths, strict=False)
@@ -89,7 +97,7 @@ class DecoderHead(nn.Linear):
         self.normalize = config.normalize
 
     def forward(self, value: Tensor, keys: Tensor | None = None, start: int = 0) -> Tensor:
-        """`value` [B, D] or [B, L, D], whose first position is `start`; `keys` [B] are for dropout."""
+        """`value` [B, N * D] or [B, L, D], whose first position is `start`; `keys` [B] are for dropout."""
         if value.dim() == 2:
             return self.forward(value[:, None], keys)[:, 0]
         with torch.autocast(value.device.type, enabled=False):

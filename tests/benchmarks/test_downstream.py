@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from benchmarks import downstream
 from benchmarks.baselines import (
@@ -267,8 +268,9 @@ def bench(data: Path, place: Path, pool: ProcessPoolExecutor, **changes: Any) ->
         shutil.copytree(GOLDEN, model)
         table = pd.read_parquet(write_table(TASKS["nontata"], data, place, 1))
         write_digests(model.parent, table[table["split"] == "test"]["sequence"])
-    values = {"data": data, "place": place, "model": model, "limit": 30, "epochs": 1, "least_steps": 2, "commit": "x"}
-    arguments = argparse.Namespace(**{**values, "output": place / "out", **changes})
+    values = {"data": data, "place": place, "model": model, "models": ",".join(downstream.GRIDS), "commit": "x"}
+    sizes = {"limit": 30, "least_steps": 2}
+    arguments = argparse.Namespace(**{**values, **sizes, "output": place / "out", **changes})
     return Bench(arguments, "nontata", pool, time.time() + changes.get("seconds", 600))
 
 
@@ -277,7 +279,7 @@ def run(bench: Bench, cases: list[Case]) -> list[dict[str, Any]]:
 
 
 def test_a_run_is_kept_and_never_done_twice(data: Path, tmp_path: Path, pool: ProcessPoolExecutor) -> None:
-    settings: dict[str, Any] = {name: {"decoder": "last", "learning_rate": 1e-3} for name in (PRETRAINED, SCRATCH)}
+    settings: dict[str, Any] = {name: {"parts": 2, "learning_rate": 1e-3} for name in (PRETRAINED, SCRATCH)}
     settings[CNN] = {"learning_rate": 1e-3}
     cases = [Case("nontata", model, 1, train, settings[model]) for model, train in product(settings, (None, 20))]
     cases.append(Case("nontata", KMERS, 1, None, {"k": 2, "inverse_penalty": 0.1}))
@@ -293,20 +295,20 @@ def test_a_run_is_kept_and_never_done_twice(data: Path, tmp_path: Path, pool: Pr
     with pytest.raises(OutOfTime):
         run(again, [*cases, Case("nontata", CNN, 2, None, {"learning_rate": 1e-3})])
     with pytest.raises(InputError, match=r"downstream_nontata\.json holds runs of .* give another --output"):
-        bench(data, tmp_path, pool, epochs=2)
-    (config,) = (path.read_text() for path in tmp_path.glob("runs/nontata-scratch-1-20-last-0.001-*/config.yaml"))
+        bench(data, tmp_path, pool, least_steps=3)
+    (config,) = (path.read_text() for path in tmp_path.glob("runs/nontata-scratch-1-20-2-0.001-*/config.yaml"))
     assert "checkpoint: null" in config
     assert "average_strands: false" in config
-    assert "mode: last" in config
+    assert "parts: 2" in config
     assert "d_model: 64" in config
 
 
 def test_a_run_of_other_settings_or_examples_is_never_taken_for_this_one(
     data: Path, tmp_path: Path, pool: ProcessPoolExecutor
 ) -> None:
-    cases = [Case("nontata", SCRATCH, 1, None, {"decoder": "pool", "learning_rate": 1e-3})]
+    cases = [Case("nontata", SCRATCH, 1, None, {"parts": 1, "learning_rate": 1e-3})]
     (first,) = run(bench(data, tmp_path, pool, limit=20), cases)
-    (other,) = run(bench(data, tmp_path, pool, limit=20, least_steps=6, output=tmp_path / "other"), cases)
+    (other,) = run(bench(data, tmp_path, pool, limit=20, least_steps=40, output=tmp_path / "other"), cases)
     assert first["test"] != other["test"]
     assert len(list((tmp_path / "runs").iterdir())) == 2
     (table,) = (tmp_path / "tables").glob("nontata-1-20.parquet")
@@ -315,6 +317,25 @@ def test_a_run_of_other_settings_or_examples_is_never_taken_for_this_one(
     (again,) = run(bench(data, tmp_path, pool, limit=20), cases)
     assert again["examples"] != first["examples"]
     assert len(list((tmp_path / "runs").iterdir())) == 3
+
+
+def test_commands_side_by_side_keep_each_others_runs(data: Path, tmp_path: Path, pool: ProcessPoolExecutor) -> None:
+    benches = [bench(data, tmp_path, pool) for _ in range(2)]
+    cases = [Case("nontata", KMERS, seed, None, {"k": 2, "inverse_penalty": 0.1}) for seed in (1, 2)]
+    rows = [run(one, [case])[0] for one, case in zip(benches, cases, strict=True)]
+    assert json.loads((tmp_path / "out/downstream_nontata.json").read_text())["rows"] == rows
+
+
+def test_pretrained_runs_of_other_weights_are_told_apart(data: Path, tmp_path: Path, pool: ProcessPoolExecutor) -> None:
+    cases = [Case("nontata", model, 1, None, {"parts": 1, "learning_rate": 1e-3}) for model in (PRETRAINED, SCRATCH)]
+    before = run(bench(data, tmp_path, pool), cases)
+    weights = tmp_path / "held_out/run/model.safetensors"
+    tensors = load_file(weights)
+    name = next(name for name in tensors if name.endswith("out_proj.weight"))
+    save_file(tensors | {name: 2 * tensors[name]}, weights, metadata={"format": "pt"})
+    after = run(bench(data, tmp_path, pool), cases)
+    assert after[0]["weights"] != before[0]["weights"]
+    assert after[1] == before[1]
 
 
 def test_the_best_setting_serves_all_seeds_and_sizes(
@@ -340,3 +361,4 @@ def test_a_model_that_may_have_seen_the_tests_is_refused(data: Path, tmp_path: P
     digests.unlink()
     with pytest.raises(InputError, match="does not tell what it was trained without"):
         bench(data, tmp_path, pool)
+    bench(data, tmp_path, pool, models="scratch,CNN")  # which start from no model
