@@ -52,7 +52,7 @@ from hyena_ds.errors import EXIT_DONE, EXIT_RESTART, InputError, run_command
 from hyena_ds.hub.pretrained import read_pretrained
 
 SEEDS = (1, 2, 3)
-RATES = (6e-4, 2e-3)
+RATES = (3e-4, 1e-3)
 PARTS = (1, 16)  # whose means the head reads: 1 forgets where, as the CNN's means do; its places do not
 FINE_TUNED: list[Setting] = [{"parts": parts, "learning_rate": rate} for parts, rate in product(PARTS, RATES)]
 GRIDS: dict[str, list[Setting]] = {
@@ -194,7 +194,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--models", default=",".join(GRIDS), help="some of %(default)s")
     parser.add_argument("--processes", type=int, default=4, help="runs side by side (%(default)s), on all GPUs alike")
     parser.add_argument("--minutes", type=float, default=7.5, help="after which no further run begins")
-    parser.add_argument("--least-steps", type=int, default=300, help="of small training sets (%(default)s)")
+    parser.add_argument("--least-steps", type=int, default=200, help="of small training sets (%(default)s)")
     parser.add_argument("--limit", type=int, help="examples of each split, to try the script")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results", help="where JSON and PNG go")
     parser.add_argument("--commit", help="commit of this tree, where it has no repository")

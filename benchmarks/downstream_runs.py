@@ -17,7 +17,7 @@ from hyena_ds.downstream.split import SPLITS
 PRETRAINED, SCRATCH, KMERS, CNN = "pretrained", "scratch", "k-mers", "CNN"
 Setting = dict[str, float]
 SplitScores = dict[str, dict[str, float | None]]
-BATCH = 64
+BATCH = 128
 SCORES, PATIENCE = 20, 6  # scores in a whole run, and those without a better one that end it
 METRICS = ("accuracy", "mcc", "auroc")
 

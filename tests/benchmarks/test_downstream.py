@@ -76,10 +76,10 @@ def test_tables_keep_the_test_set_of_their_file_or_are_cut_60_20_20(data: Path, 
 
 def test_what_shares_a_stretch_on_either_strand_is_alike_and_stays_in_one_split(data: Path, tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
-    bases = generator.integers(0, 4, (5, 80)).astype(np.uint8)
-    bases[1, :31] = bases[0, -31:]
-    bases[2, 10:41] = other_strand(bases[1])[40:71]
-    bases[3, :30], bases[3, 30] = bases[4, :30], (bases[4, 30] + 1) % 4
+    bases = generator.integers(0, 4, (5, 160)).astype(np.uint8)
+    bases[1, :64] = bases[0, -64:]
+    bases[2, 10:74] = other_strand(bases[1])[40:104]
+    bases[3, :63], bases[3, 63] = bases[4, :63], (bases[4, 63] + 1) % 4
     groups = alike([encode(bytes(b"ACGT"[number] for number in row)) for row in bases])
     assert [groups[0] == group for group in groups] == [True, True, True, False, False]
     assert groups[3] != groups[4]
