@@ -23,7 +23,7 @@ CHANNELS, KERNELS, POOL = 128, (11, 7, 5), 4
 WARMUP_FRACTION = 0.05
 LENGTH_CLASSES = 20
 # As fine-tuning has them.
-WEIGHT_DECAY, CLIPPING = 0.1, 1.0
+WEIGHT_DECAY, CLIPPING, HEAD_DROPOUT = 0.1, 1.0, 0.2
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class ConvolutionalNetwork(nn.Module):
         )
         for _ in KERNELS[1:]:
             length = -(-length // POOL)
-        self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear((2 + length) * CHANNELS, classes))
+        self.head = nn.Sequential(nn.Dropout(HEAD_DROPOUT), nn.Linear((2 + length) * CHANNELS, classes))
 
     def forward(self, bases: Tensor) -> Tensor:
         """Outputs [B, C] of codes [B, L]; code 4, padding too, is no base."""

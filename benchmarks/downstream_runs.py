@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.baselines import CnnRun, CnnTraining, Table, kmer_features, kmer_regression
+from benchmarks.baselines import HEAD_DROPOUT, CnnRun, CnnTraining, Table, kmer_features, kmer_regression
 from benchmarks.downstream_tasks import TASKS
 from hyena_ds.downstream.call import fine_tune_here, task_config
 from hyena_ds.downstream.split import SPLITS
@@ -84,7 +84,7 @@ class Run:
             "seed": case.seed,
             "task": {"name": case.task, "kind": task.kind, "metric": task.metric},
             "data": {"train": str(self.table), "reverse_complement": task.either_strand},
-            "decoder": {"parts": case.setting["parts"]},
+            "decoder": {"parts": case.setting["parts"], "dropout": HEAD_DROPOUT},
             "start": start,
             **shape,
             "batch": {"examples_per_step": BATCH},
