@@ -52,7 +52,7 @@ from hyena_ds.errors import EXIT_DONE, EXIT_RESTART, InputError, run_command
 from hyena_ds.hub.pretrained import read_pretrained
 
 SEEDS = (1, 2, 3)
-RATES = (3e-4, 1e-3)
+RATES = (1e-4, 3e-4, 1e-3)
 PARTS = (1, 16)  # whose means the head reads: 1 forgets where, as the CNN's means do; its places do not
 FINE_TUNED: list[Setting] = [{"parts": parts, "learning_rate": rate} for parts, rate in product(PARTS, RATES)]
 GRIDS: dict[str, list[Setting]] = {
