@@ -33,7 +33,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="such as ../shared/data")
     parser.add_argument("--place", type=Path, required=True, help="where tables, shards and run lie between two calls")
     parser.add_argument("--minutes", type=float, default=7.0, help="of training, after which it is saved and stopped")
-    parser.add_argument("--config", default="benchmarks/chr20.yaml", help="2 layers, 128 wide, 1,024 bases by default")
+    parser.add_argument("--config", default="benchmarks/chr20_held_out.yaml", help="by default %(default)s")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results", help="where the JSON goes")
     parser.add_argument("--commit", help="commit of this tree, where it has no repository")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="values for --config")

@@ -53,12 +53,11 @@ from hyena_ds.hub.pretrained import read_pretrained
 
 SEEDS = (1, 2, 3)
 RATES = (1e-4, 3e-4, 1e-3)
-PARTS = (1, 16)  # whose means the head reads: 1 forgets where, as the CNN's means do; its places do not
-FINE_TUNED: list[Setting] = [{"parts": parts, "learning_rate": rate} for parts, rate in product(PARTS, RATES)]
+NETWORK: list[Setting] = [{"learning_rate": rate} for rate in RATES]
 GRIDS: dict[str, list[Setting]] = {
-    PRETRAINED: FINE_TUNED,
-    SCRATCH: FINE_TUNED,
-    CNN: [{"learning_rate": rate} for rate in RATES],
+    PRETRAINED: NETWORK,
+    SCRATCH: NETWORK,
+    CNN: NETWORK,
     KMERS: [{"k": k, "inverse_penalty": penalty} for k in (4, 5, 6) for penalty in (1e-4, 1e-3, 1e-2, 0.1)],
 }
 SIZES = (250, 1000)  # of the learning curve, beside the whole training set

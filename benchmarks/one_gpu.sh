@@ -62,12 +62,8 @@ chr20() { on 590 chr20.py --fasta "$fasta"; }
 held_out() { on 590 chr20_held_out.py --data "$(dirname "$fasta")/.." --place "$place/held_out"; } # 75: once more
 
 downstream() { # exit code 75: once more
-    local task
-    for task in regulatory ocr nontata species donors acceptors; do
-        OMP_NUM_THREADS=2 on 590 downstream.py --data "$(dirname "$fasta")/.." --place "$place/downstream" \
-            --model "$place/held_out/run" --tasks "$task" &
-    done
-    wait
+    OMP_NUM_THREADS=1 on 590 downstream.py --data "$(dirname "$fasta")/.." --place "$place/downstream" \
+        --model "$place/held_out/run"
 }
 
 chr20_long() { on 590 chr20_long.py --fasta "$fasta" --place "$place"; } # exit code 75: once more

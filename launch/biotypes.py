@@ -19,7 +19,7 @@ from hyena_ds.downstream.results import write_json
 from hyena_ds.downstream.task import TaskConfig, TaskDataConfig
 from hyena_ds.errors import run_command
 from hyena_ds.genome.alphabet import decode
-from hyena_ds.training.plan import check_writable
+from hyena_ds.storage import check_writable
 from launch.command_parser import command_parser
 from launch.model_arguments import EXIT_CODES, add_model_arguments, open_model, say
 

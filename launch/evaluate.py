@@ -12,7 +12,7 @@ from hyena_ds.genome.fasta import bare_name
 from hyena_ds.inference.evaluation import Evaluation
 from hyena_ds.inference.evaluation_plot import plot_evaluation
 from hyena_ds.inference.evaluation_windows import PUBLISHED
-from hyena_ds.training.plan import check_writable
+from hyena_ds.storage import check_writable
 from launch.command_parser import command_parser
 from launch.model_arguments import EXIT_CODES, add_model_arguments, open_model, say
 

@@ -52,7 +52,9 @@ def _communication_device() -> torch.device:
 
 
 def sum_over_ranks(values: Tensor) -> Tensor:
-    """The sum of a CPU tensor over all ranks, on the CPU."""
+    """The sum of a tensor over all ranks, on the CPU."""
+    if deepspeed.comm.get_world_size() == 1:
+        return values.cpu()
     total = values.to(_communication_device(), copy=True)
     deepspeed.comm.all_reduce(total)
     return total.cpu()

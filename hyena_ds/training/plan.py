@@ -1,13 +1,12 @@
 """What every run is, whatever it learns: a config on so many ranks, in stages."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from hyena_ds.data.plan import StepPlan
-from hyena_ds.errors import InputError
 from hyena_ds.parallel.dimensions import ParallelDimensions
 from hyena_ds.parallel.environment import ProcessEnvironment
+from hyena_ds.storage import check_writable
 from hyena_ds.training.config import TrainingConfig
 from hyena_ds.training.stages import Schedule, Stage
 
@@ -33,12 +32,3 @@ class PlannedRun:
 def check_run_directory(directory: Path) -> None:
     """Raises InputError where nothing can be written under `directory`; makes nothing."""
     check_writable(directory, f"run_directory={directory}")
-
-
-def check_writable(directory: Path, name: str) -> None:
-    """Raises InputError, which calls it by `name`, where nothing can be written under `directory`; makes nothing."""
-    existing = next(place for place in (directory, *directory.absolute().parents) if place.exists())
-    if not existing.is_dir():
-        raise InputError(f"{name}: {existing} is a file; name another directory")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise InputError(f"{name}: {existing} cannot be written; name another directory")
