@@ -225,7 +225,7 @@ def main() -> int:
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         for worker in multiprocessing.active_children():
-            worker.terminate()
+            worker.kill()  # SIGTERM would ask a fine-tuning to save, and the worker to go on
     kept = [read_kept(arguments.output / f"downstream_{task}.json") for task in TASKS]
     summary = summarise([row for one in kept if one for row in one["rows"]], SEEDS)
     if summary:

@@ -5,10 +5,15 @@ import asyncio
 import gzip
 import json
 import math
+import os
 import shutil
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -37,7 +42,7 @@ from benchmarks.downstream_runs import CNN, KMERS, PRETRAINED, SCRATCH, Case
 from benchmarks.downstream_tasks import CHR20_BASES, TASKS, TEST_START, VALID_START, shortened, sources, write_table
 from benchmarks.held_out import SEQUENCES_NAME, write_digests
 from benchmarks.likeness import alike
-from hyena_ds.errors import InputError
+from hyena_ds.errors import EXIT_RESTART, InputError
 from hyena_ds.genome.alphabet import encode
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -356,6 +361,38 @@ def test_the_best_setting_serves_all_seeds_and_sizes(
     found = sorted((row["setting"]["k"], row["train"] or 0, row["seed"]) for row in one.rows)
     other = next(setting for setting in grid if setting != best)
     assert found == sorted([(other["k"], 0, 1), *((best["k"], *rest) for rest in product((0, 20), (1, 2, 3)))])
+
+
+def test_a_command_that_is_asked_to_stop_ends_with_its_workers(data: Path, tmp_path: Path) -> None:
+    shutil.copytree(GOLDEN, tmp_path / "model")
+    command = [sys.executable, "benchmarks/downstream.py", "--data", str(data), "--place", str(tmp_path / "place")]
+    command += ["--model", str(tmp_path / "model"), "--output", str(tmp_path), "--tasks", "nontata"]
+    process = subprocess.Popen(
+        [*command, "--models", "scratch", "--processes", "1"], cwd=ROOT, start_new_session=True, text=True
+    )
+    try:
+        for _ in range(1200):
+            if any(tmp_path.glob("place/runs/*/metrics.jsonl")):
+                break
+            time.sleep(0.1)
+        process.terminate()
+        assert process.wait(30) == EXIT_RESTART
+        for _ in range(100):
+            if not group_lives(process.pid):
+                break
+            time.sleep(0.1)
+        assert not group_lives(process.pid)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def group_lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_a_model_that_may_have_seen_the_tests_is_refused(data: Path, tmp_path: Path, pool: ProcessPoolExecutor) -> None:
