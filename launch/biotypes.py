@@ -12,6 +12,7 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from hyena_ds.api import HyenaDNA
+from hyena_ds.config.storage import check_writable
 from hyena_ds.downstream.biotypes import DEPTH, LEARNING_RATE, TREES, classify, most_frequent, plot_map
 from hyena_ds.downstream.example import Example
 from hyena_ds.downstream.read import read_examples
@@ -19,7 +20,6 @@ from hyena_ds.downstream.results import write_json
 from hyena_ds.downstream.task import TaskConfig, TaskDataConfig
 from hyena_ds.errors import run_command
 from hyena_ds.genome.alphabet import decode
-from hyena_ds.storage import check_writable
 from launch.command_parser import command_parser
 from launch.model_arguments import EXIT_CODES, add_model_arguments, open_model, say
 

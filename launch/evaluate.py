@@ -7,12 +7,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from hyena_ds.config.storage import check_writable
 from hyena_ds.errors import InputError, run_command
 from hyena_ds.genome.fasta import bare_name
 from hyena_ds.inference.evaluation import Evaluation
 from hyena_ds.inference.evaluation_plot import plot_evaluation
 from hyena_ds.inference.evaluation_windows import PUBLISHED
-from hyena_ds.storage import check_writable
 from launch.command_parser import command_parser
 from launch.model_arguments import EXIT_CODES, add_model_arguments, open_model, say
 

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from hyena_ds.config.storage import check_writable
 from hyena_ds.data.plan import StepPlan
 from hyena_ds.parallel.dimensions import ParallelDimensions
 from hyena_ds.parallel.environment import ProcessEnvironment
-from hyena_ds.storage import check_writable
 from hyena_ds.training.config import TrainingConfig
 from hyena_ds.training.stages import Schedule, Stage
 
