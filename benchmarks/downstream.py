@@ -36,6 +36,7 @@ from benchmarks.downstream_runs import (
     BATCH,
     CNN,
     KMERS,
+    PARTS,
     PRETRAINED,
     SCRATCH,
     Case,
@@ -78,7 +79,14 @@ class Bench:
         weights = model.parameters
         self.weights = digest_of(*(weights[name].float().numpy().tobytes() for name in sorted(weights)))
         self.shape = dataclasses.asdict(model.config)
-        self.common = {"limit": arguments.limit, "least_steps": arguments.least_steps, "shape": self.shape}
+        self.common = {
+            "limit": arguments.limit,
+            "least_steps": arguments.least_steps,
+            "epochs": TASKS[task].epochs,
+            "batch": BATCH,
+            "parts": PARTS,
+            "shape": self.shape,
+        }
         self._read_rows()
         if task in WITHOUT_PLACES and PRETRAINED in arguments.models.split(","):
             tested = pd.read_parquet(self._whole_table(SEEDS[0]), filters=[("split", "==", "test")])

@@ -13,7 +13,7 @@ from hyena_ds.data.order import hash_words
 from hyena_ds.downstream.example import Example
 from hyena_ds.genome.alphabet import reverse_complement
 
-# Overlapping windows share as much, copies of a repeat seldom: by 31 bases a tenth of the nontata file is one group.
+# Overlapping windows share as much; copies of a repeat, which share 31 bases often, seldom do.
 SHARED_BASES = 64
 # Draws the test set, which is the same for every seed.
 TEST_SEED = 0

@@ -73,7 +73,8 @@ def position_weights(counted: Tensor, config: DecoderConfig) -> Tensor:
         case "position":
             raise ValueError("a head of one output a position reads no pooled vector; open it for token classification")
     part = (number - 1) * config.parts // count.clamp(min=1)
-    weights = functional.one_hot(part.clamp(min=0), config.parts).float() * chosen[..., None]
+    inside = part[..., None] == torch.arange(config.parts, device=counted.device)
+    weights = (inside & chosen[..., None]).float()
     return weights / weights.sum(dim=1, keepdim=True).clamp(min=1) if config.mode == "pool" else weights
 
 

@@ -1,4 +1,4 @@
-"""The downstream benchmark: its tables, its baselines, its choice of settings, and that it goes on where it stopped."""
+"""The downstream benchmark: its tables, its choice of settings, and that it goes on where it stopped."""
 
 import argparse
 import asyncio
@@ -7,13 +7,10 @@ import json
 import math
 import os
 import shutil
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -22,20 +19,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from safetensors.torch import load_file, save_file
 
 from benchmarks import downstream
-from benchmarks.baselines import (
-    CnnRun,
-    CnnTraining,
-    Table,
-    kmer_features,
-    kmer_regression,
-    kmer_shares,
-    other_strand,
-    rate_factor,
-)
+from benchmarks.baselines import other_strand
 from benchmarks.downstream import Bench, OutOfTime, all_of, begin_pool
 from benchmarks.downstream_plots import chosen, plot_bars, plot_curves, summarise
 from benchmarks.downstream_runs import CNN, KMERS, PRETRAINED, SCRATCH, Case
@@ -44,6 +31,7 @@ from benchmarks.held_out import SEQUENCES_NAME, write_digests
 from benchmarks.likeness import alike
 from hyena_ds.errors import EXIT_RESTART, InputError
 from hyena_ds.genome.alphabet import encode
+from tests.cluster.launch import started
 
 ROOT = Path(__file__).resolve().parents[2]
 SLICES = ROOT / "tests/data/finetune"
@@ -138,100 +126,6 @@ def test_splice_sites_are_tested_where_no_window_was_pretrained(tmp_path: Path) 
     assert split.test_regions == (f"20:{TEST_START}-{CHR20_BASES}",)
     assert split.valid_regions == (f"20:{VALID_START}-{TEST_START}",)
     assert (VALID_START, TEST_START) == (44_117_864, 56_722_968)
-
-
-def test_shares_of_kmers_are_counted_on_one_strand_or_both() -> None:
-    bases = np.array([0, 1, 2, 3, 4, 0, 1, 2], dtype=np.uint8)  # ACGTNACG
-    shares = kmer_shares([bases], 3, both_strands=False)[0]
-    names = ["".join("ACGT"[(number // 4**place) % 4] for place in range(3)) for number in range(64)]
-    found = {name: float(share) for name, share in zip(names, shares, strict=True) if share}
-    assert found == pytest.approx({"ACG": 2 / 3, "CGT": 1 / 3})
-    assert other_strand(bases).tolist() == [1, 2, 3, 4, 0, 1, 2, 3]
-    both = kmer_shares([bases, other_strand(bases)], 3, both_strands=True)
-    np.testing.assert_array_equal(both[0], both[1])
-
-
-def toy(tmp_path: Path, *, turned: bool = False) -> Table:
-    """Sequences that hold GATTACA or not; in the valid and test sets, if asked, on the other strand."""
-    generator, rows = np.random.default_rng(0), []
-    for split, count in (("train", 160), ("valid", 40), ("test", 60)):
-        for number in range(count):
-            bases = "".join(generator.choice(list("ACGT"), 40 + number % 9))
-            if number % 2:
-                motif = "TGTAATC" if turned and split != "train" else "GATTACA"
-                bases = bases[:20] + motif + bases[20:]
-            rows.append((bases, "with" if number % 2 else "bare", split))
-    pd.DataFrame(rows, columns=["sequence", "label", "split"]).to_parquet(tmp_path / "toy.parquet")
-    return Table.read(tmp_path / "toy.parquet", "binary")
-
-
-def training(**changes: Any) -> CnnTraining:
-    settings = {"steps": 60, "batch": 32, "score_every": 10, "patience": 9, "learning_rate": 2e-3, "metric": "accuracy"}
-    return CnnTraining(**{**settings, "either_strand": False, "seed": 1, **changes})
-
-
-def test_the_cnn_learns_a_motif_on_the_strands_that_it_is_shown(tmp_path: Path) -> None:
-    cpu = torch.device("cpu")
-    assert CnnRun(toy(tmp_path), training(), cpu).run()["test"]["accuracy"] > 0.9
-    turned = toy(tmp_path, turned=True)
-    assert CnnRun(turned, training(), cpu).run()["test"]["accuracy"] < 0.75
-    assert CnnRun(turned, training(steps=100, either_strand=True), cpu).run()["test"]["accuracy"] > 0.9
-
-
-def test_the_cnn_ends_after_worse_scores_and_returns_its_best_step(tmp_path: Path) -> None:
-    table = toy(tmp_path)
-    run = CnnRun(table, training(batch=16, learning_rate=3e-3, patience=3, score_every=3), torch.device("cpu"))
-    valid, scored = list[float](), run._scores
-
-    def noted(split: str) -> dict[str, float]:
-        scores = scored(split)
-        valid.append(scores["accuracy"])
-        return scores
-
-    run._scores = noted  # type: ignore[method-assign]
-    result = run.run()
-    valid = valid[:-2]  # without those of the best step, at the end
-    best = int(np.argmax(valid))
-    assert len(valid) == best + 4 < 20
-    assert result["valid"]["accuracy"] == max(valid) > valid[-1]
-
-
-def test_the_rate_warms_up_and_falls_to_a_tenth() -> None:
-    factors = [rate_factor(step, 100) for step in range(1, 101)]
-    assert factors[:5] == [0.2, 0.4, 0.6, 0.8, 1.0]
-    assert factors[4:] == sorted(factors[4:], reverse=True)
-    assert factors[-1] == pytest.approx(0.1)
-
-
-def test_regression_on_kmers_tells_compositions(tmp_path: Path) -> None:
-    generator, rows = np.random.default_rng(0), []
-    for number in range(150):
-        weights = (0.35, 0.15, 0.15, 0.35) if number % 2 else (0.15, 0.35, 0.35, 0.15)
-        split = ("train", "train", "train", "valid", "test")[number % 5]
-        rows.append(("".join(generator.choice(list("ACGT"), 60, p=weights)), str(number % 2), split))
-    pd.DataFrame(rows, columns=["sequence", "label", "split"]).to_parquet(tmp_path / "toy.parquet")
-    table = Table.read(tmp_path / "toy.parquet", "binary")
-    found = kmer_regression(table, kmer_features(table, 2, both_strands=True), 0.1)
-    assert found["test"]["accuracy"] > 0.9
-    assert found["valid"]["auroc"] > 0.95
-
-
-def test_regression_sees_lengths_and_the_cnn_places(tmp_path: Path) -> None:
-    generator, rows = np.random.default_rng(0), []
-    for number in range(400):
-        split = ("train", "train", "train", "valid", "test")[number % 5]
-        bases = "".join(generator.choice(list("ACGT"), 60 + 20 * (number % 2)))
-        rows.append((bases, str(number % 2), split))
-    pd.DataFrame(rows, columns=["sequence", "label", "split"]).to_parquet(tmp_path / "lengths.parquet")
-    table = Table.read(tmp_path / "lengths.parquet", "binary")
-    assert kmer_regression(table, kmer_features(table, 2, both_strands=True), 0.1)["test"]["accuracy"] > 0.95
-    placed = []
-    for _, label, split in rows:
-        bases, start = "".join(generator.choice(list("ACGT"), 320)), 136 if label == "0" else 168  # far from the ends
-        placed.append((f"{bases[:start]}GATTACA{bases[start + 7 :]}", label, split))
-    pd.DataFrame(placed, columns=["sequence", "label", "split"]).to_parquet(tmp_path / "places.parquet")
-    found = CnnRun(Table.read(tmp_path / "places.parquet", "binary"), training(), torch.device("cpu")).run()
-    assert found["test"]["accuracy"] > 0.95
 
 
 def row(model: str, seed: int, train: int | None, rate: float, valid: float | None, test: float) -> dict[str, Any]:
@@ -367,24 +261,21 @@ def test_a_command_that_is_asked_to_stop_ends_with_its_workers(data: Path, tmp_p
     shutil.copytree(GOLDEN, tmp_path / "model")
     command = [sys.executable, "benchmarks/downstream.py", "--data", str(data), "--place", str(tmp_path / "place")]
     command += ["--model", str(tmp_path / "model"), "--output", str(tmp_path), "--tasks", "nontata"]
-    process = subprocess.Popen(
-        [*command, "--models", "scratch", "--processes", "1"], cwd=ROOT, start_new_session=True, text=True
-    )
-    try:
+    with started(*command, "--models", "scratch", "--processes", "1") as process:
         for _ in range(1200):
             if any(tmp_path.glob("place/runs/*/metrics.jsonl")):
                 break
             time.sleep(0.1)
+        else:
+            pytest.fail("no run began")
         process.terminate()
-        assert process.wait(30) == EXIT_RESTART
+        process.communicate(timeout=30)
+        assert process.returncode == EXIT_RESTART
         for _ in range(100):
             if not group_lives(process.pid):
                 break
             time.sleep(0.1)
         assert not group_lives(process.pid)
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
 
 
 def group_lives(group: int) -> bool:
