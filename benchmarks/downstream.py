@@ -36,7 +36,7 @@ from benchmarks.downstream_runs import (
     BATCH,
     CNN,
     KMERS,
-    PARTS,
+    PATIENCE,
     PRETRAINED,
     SCRATCH,
     Case,
@@ -84,7 +84,8 @@ class Bench:
             "least_steps": arguments.least_steps,
             "epochs": TASKS[task].epochs,
             "batch": BATCH,
-            "parts": PARTS,
+            "patience": PATIENCE,
+            "parts": TASKS[task].parts,
             "shape": self.shape,
         }
         self._read_rows()

@@ -18,8 +18,7 @@ PRETRAINED, SCRATCH, KMERS, CNN = "pretrained", "scratch", "k-mers", "CNN"
 Setting = dict[str, float]
 SplitScores = dict[str, dict[str, float | None]]
 BATCH = 128
-PARTS = 16  # of a sequence, whose means a fine-tuned head reads: the CNN sees places, too
-SCORES, PATIENCE = 20, 6  # scores in a whole run, and those without a better one that end it
+SCORES, PATIENCE = 20, 10  # scores in a whole run, and those without a better one that end it
 METRICS = ("accuracy", "mcc", "auroc")
 
 
@@ -85,7 +84,7 @@ class Run:
             "seed": case.seed,
             "task": {"name": case.task, "kind": task.kind, "metric": task.metric},
             "data": {"train": str(self.table), "reverse_complement": task.either_strand},
-            "decoder": {"parts": PARTS, "dropout": HEAD_DROPOUT},
+            "decoder": {"parts": task.parts, "dropout": HEAD_DROPOUT},
             "start": start,
             **shape,
             "batch": {"examples_per_step": BATCH},

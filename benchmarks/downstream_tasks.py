@@ -44,7 +44,8 @@ TABLE_COLUMNS = ("split", "label", "id", "chromosome", "start", "end", "strand",
 class BenchmarkTask:
     """A task, how it is scored, and how many epochs of its whole training set a network trains at most.
 
-    `either_strand` says that both strands of a sequence have one label.
+    A fine-tuned head reads the means of so many `parts` of a sequence: the CNN sees places, too. `either_strand` says
+    that both strands of a sequence have one label.
     """
 
     name: str
@@ -52,6 +53,7 @@ class BenchmarkTask:
     metric: Metric
     epochs: int
     either_strand: bool
+    parts: int = 16
 
 
 TASKS = {
