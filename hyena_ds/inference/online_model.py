@@ -53,7 +53,7 @@ class _OnlineBlock:
         extended = normal if self._context is None else torch.cat([self._context, normal], dim=1)
         before = extended.shape[1] - normal.shape[1]
         self._context = extended[:, max(extended.shape[1] - mixer.reach, 0) :]
-        first, *gates, value = mixer.projections(extended, None, before, slice(0, mixer.order + 1))
+        first, *gates, value = mixer.projections(extended, before, slice(0, mixer.order + 1))
         for convolution, gate in zip(self._convolutions, reversed(gates), strict=True):
             value = convolution(value * gate)
         mixed: Tensor = mixer.out_proj((value * first).transpose(1, 2))

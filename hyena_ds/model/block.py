@@ -137,15 +137,15 @@ class Block(nn.Module):
     ) -> tuple[Tensor]:
         """The signal [B, D, T] of the long convolution `step`; `value` [B, T, D] left the one before."""
         real = positions.real(start - context, extended.shape[1])
-        projected = self.mixer.project(normalised(self.norm1, extended), self.mixer.parts(step))
+        projected = self.mixer.project(normalised(self.norm1, extended), self.mixer.parts(step), real)
         carried = value[0].transpose(1, 2) if value else None
         return (self.mixer.signal(step, projected, carried, real, positions.keys, start, context),)
 
     def _mixed_tile(self, positions: Positions, start: int, context: int, extended: Tensor, value: Tensor) -> Tensor:
         """The mixer's output, whose last long convolution gave `value` [B, T, D]."""
         real = positions.real(start - context, extended.shape[1])
-        projected = self.mixer.project(normalised(self.norm1, extended), LAST_GATE)
-        mixed = self.mixer.finish(projected, value.transpose(1, 2), real, context)
+        projected = self.mixer.project(normalised(self.norm1, extended), LAST_GATE, real)
+        mixed = self.mixer.finish(projected, value.transpose(1, 2), context)
         dropped: Tensor = self.dropout2(mixed, positions.keys, start)
         return dropped
 

@@ -22,6 +22,11 @@ LAST_GATE = slice(0, 1)
 FP32_BYTES = 4
 
 
+def masked(projected: Tensor, keep: Tensor | None) -> Tensor:
+    """Zeros in place of the positions [B, L, D] where `keep` [B, L] is 0."""
+    return projected if keep is None else projected * keep[..., None].to(projected.dtype)
+
+
 class HyenaOperator(nn.Module):
     """y = x0 · (k * (x1 · v)), projected in and out; order N repeats gate and convolution N - 1 times.
 
@@ -56,7 +61,7 @@ class HyenaOperator(nn.Module):
         `keep` [B, context + L] is 1 at real positions, `keys` [B] are for dropout.
         """
         width = self.out_proj.in_features
-        projected = self.in_proj(hidden)  # [B, context + L, (N + 1) D]
+        projected = masked(self.in_proj(hidden), keep)  # [B, context + L, (N + 1) D]
         room = GradientRoom()
         first, *gates = room.split(projected, [width] * (self.order - 1) + [2 * width])
         sequence, settings = self.execution.sequence, self.settings()
@@ -68,24 +73,24 @@ class HyenaOperator(nn.Module):
             signal = self.signal(step, gate, value, keep, keys, start, context)
             arrival = sent_to_channels(sequence, signal)
             value = exchanged_convolution(settings, signal, arrival, filters[step], biases[step])
-        return self.finish(first, value, keep, context, room)
+        return self.finish(first, value, context, room)
 
     def parts(self, step: int) -> slice:
         """The projections that the signal of the long convolution `step` needs: a gate, and first of all the value."""
         last = self.order - step
         return slice(last - 1, last if step else last + 1)
 
-    def project(self, hidden: Tensor, parts: slice) -> Tensor:
+    def project(self, hidden: Tensor, parts: slice, keep: Tensor | None = None) -> Tensor:
         """Some of the N + 1 projections, side by side [B, L, P D]; 0 is the last gate, N the value.
 
         As `forward` computes all of them, for callers that need them at different times.
         """
         rows = self._rows(parts)
-        return linear(hidden, self.in_proj.weight[rows], self.in_proj.bias[rows])
+        return masked(linear(hidden, self.in_proj.weight[rows], self.in_proj.bias[rows]), keep)
 
-    def projections(self, hidden: Tensor, keep: Tensor | None, context: int, parts: slice) -> tuple[Tensor, ...]:
+    def projections(self, hidden: Tensor, context: int, parts: slice) -> tuple[Tensor, ...]:
         """Some of the N + 1 projections after the short convolution, each [B, D, L]."""
-        filtered = short_convolution(self.project(hidden, parts), *self._short_filter(parts), context, keep)
+        filtered = short_convolution(self.project(hidden, parts), *self._short_filter(parts), context)
         return filtered.chunk(parts.stop - parts.start, dim=1)
 
     def signal(
@@ -106,17 +111,15 @@ class HyenaOperator(nn.Module):
         """
         short_filter = self._short_filter(self.parts(step))
         if value is None:
-            product = short_convolution_gate(projected, *short_filter, context, keep, room)
+            product = short_convolution_gate(projected, *short_filter, context, room)
         else:
-            product = value * short_convolution(projected, *short_filter, context, keep)
+            product = value * short_convolution(projected, *short_filter, context)
         dropped: Tensor = self.dropout(product.transpose(1, 2), keys, start).transpose(1, 2)
         return dropped if keep is None else dropped * keep[:, None, context:].to(dropped.dtype)
 
-    def finish(
-        self, projected: Tensor, value: Tensor, keep: Tensor | None, context: int, room: GradientRoom | None = None
-    ) -> Tensor:
+    def finish(self, projected: Tensor, value: Tensor, context: int, room: GradientRoom | None = None) -> Tensor:
         """The output [B, L, D] from the last gate [B, context + L, D] and what the last convolution gave [B, D, L]."""
-        gated = short_convolution_finish(projected, *self._short_filter(LAST_GATE), value, context, keep, room)
+        gated = short_convolution_finish(projected, *self._short_filter(LAST_GATE), value, context, room)
         mixed: Tensor = self.out_proj(gated)
         return mixed
 

@@ -76,3 +76,20 @@ def test_the_contents_of_masked_positions_reach_no_real_one(order: int) -> None:
     without = [operator(given, None, None)[mask == 1] for given in (hidden, changed)]
     assert torch.equal(*with_mask)
     assert not torch.allclose(*without, atol=1e-2)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_padding_is_masked_by_the_kernels_of_a_gpu_as_by_plain_torch() -> None:
+    mask = (torch.arange(32) >= torch.tensor([0, 5, 31])[:, None]).long()
+    of_device = []
+    for device in ("cpu", "cuda"):
+        operator = make_operator("reference").to(device)
+        hidden = make_hidden().to(device).requires_grad_()
+        output = operator(hidden, mask.to(device), None)
+        output[mask.to(device) == 1].square().sum().backward()
+        gradients = [parameter.grad for parameter in operator.parameters() if parameter.grad is not None]
+        of_device.append([value.cpu() for value in (output, hidden.grad, *gradients) if value is not None])
+    assert len(of_device[0]) > 8
+    for expected, found in zip(*of_device, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * float(expected.detach().abs().max()))

@@ -14,7 +14,6 @@ def short_convolution_gate(
     weight: Tensor,
     bias: Tensor,
     context: int = 0,
-    keep: Tensor | None = None,
     room: GradientRoom | None = None,
 ) -> Tensor:
     """The product of the two halves of `projected` after the short convolution: what enters a long convolution.
@@ -23,16 +22,15 @@ def short_convolution_gate(
         projected: [B, context + L, 2 D], gate and value; `context` positions stand before those of the output.
         weight: [2 D, 1, W] of the causal filters.
         bias: [2 D].
-        keep: [B, context + L], 0 where `projected` counts as zero.
         room: of what `projected` is a part of.
 
     Returns:
         [B, D, L], the dtype of `projected` (under autocast that of the convolution).
     """
-    if keep is None and _filter_has_fused_shape(weight) and (kernels := fused_kernels("short_convolution", projected)):
+    if _filter_has_fused_shape(weight) and (kernels := fused_kernels("short_convolution", projected)):
         fused: Tensor = kernels.fused_gate(projected, weight, bias, context, room)
         return fused
-    gate, value = short_convolution(projected, weight, bias, context, keep).chunk(2, dim=1)
+    gate, value = short_convolution(projected, weight, bias, context).chunk(2, dim=1)
     return value * gate
 
 
@@ -42,7 +40,6 @@ def short_convolution_finish(
     bias: Tensor,
     value: Tensor,
     context: int = 0,
-    keep: Tensor | None = None,
     room: GradientRoom | None = None,
 ) -> Tensor:
     """`value` [B, D, L] times `projected` [B, context + L, D] after the short convolution → [B, L, D].
@@ -50,14 +47,10 @@ def short_convolution_finish(
     What leaves the last long convolution through the last gate; the other arguments are those of
     `short_convolution_gate` for D channels.
     """
-    if (
-        keep is None
-        and _filter_has_fused_shape(weight)
-        and (kernels := fused_kernels("short_convolution", projected, value))
-    ):
+    if _filter_has_fused_shape(weight) and (kernels := fused_kernels("short_convolution", projected, value)):
         fused: Tensor = kernels.fused_finish(projected, weight, bias, value, context, room)
         return fused
-    return (value * short_convolution(projected, weight, bias, context, keep)).transpose(1, 2)
+    return (value * short_convolution(projected, weight, bias, context)).transpose(1, 2)
 
 
 def _filter_has_fused_shape(weight: Tensor) -> bool:

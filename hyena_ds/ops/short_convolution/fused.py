@@ -21,7 +21,7 @@ PROGRAMS, LEAST_SHARE = 8192, 4
 def fused_gate(
     projected: Tensor, weight: Tensor, bias: Tensor, context: int, room: GradientRoom | None = None
 ) -> Tensor:
-    """As `short_convolution_gate` without `keep`."""
+    """As `short_convolution_gate`."""
     signal: Tensor = _Gate.apply(_with_contiguous_channels(projected), weight, bias, context, room)
     return signal
 
@@ -29,7 +29,7 @@ def fused_gate(
 def fused_finish(
     projected: Tensor, weight: Tensor, bias: Tensor, value: Tensor, context: int, room: GradientRoom | None = None
 ) -> Tensor:
-    """As `short_convolution_finish` without `keep`."""
+    """As `short_convolution_finish`."""
     output: Tensor = _Finish.apply(_with_contiguous_channels(projected), weight, bias, value, context, room)
     return output
 
