@@ -23,7 +23,7 @@ CHANNELS, KERNELS, POOL = 128, (11, 7, 5), 4
 WARMUP_FRACTION = 0.05
 LENGTH_CLASSES = 20
 # As fine-tuning has them.
-WEIGHT_DECAY, CLIPPING, HEAD_DROPOUT = 0.1, 1.0, 0.2
+WEIGHT_DECAY, CLIPPING = 0.1, 1.0
 
 
 @dataclass(frozen=True)
@@ -76,13 +76,14 @@ def kmer_shares(sequences: list[np.ndarray], k: int, *, both_strands: bool) -> n
 
 def kmer_features(table: Table, k: int, *, both_strands: bool) -> dict[str, np.ndarray]:
     """Of each split the shares of k-mers and, of as many classes of like size, the one that a sequence's length is in,
-    fp32 [n, 4^k + 20]."""
+    fp32 [n, 4^k + 20]; the latter alone, [n, 20], for k = 0."""
     edges = np.quantile([len(bases) for bases in table.bases["train"]], np.linspace(0, 1, LENGTH_CLASSES + 1)[1:-1])
     features = {}
     for split, several in table.bases.items():
         lengths = np.searchsorted(edges, [len(bases) for bases in several])
         classes = np.eye(LENGTH_CLASSES, dtype=np.float32)[lengths]
-        features[split] = np.hstack([kmer_shares(several, k, both_strands=both_strands), classes])
+        shares = [kmer_shares(several, k, both_strands=both_strands)] if k else []
+        features[split] = np.hstack([*shares, classes])
     return features
 
 
@@ -99,7 +100,7 @@ class ConvolutionalNetwork(nn.Module):
     The largest and the mean of each channel decide, and its value at each place.
     """
 
-    def __init__(self, length: int, classes: int) -> None:
+    def __init__(self, length: int, classes: int, dropout: float) -> None:
         super().__init__()
         widths = (4, *[CHANNELS] * len(KERNELS))
         self.layers = nn.ModuleList(
@@ -108,7 +109,7 @@ class ConvolutionalNetwork(nn.Module):
         )
         for _ in KERNELS[1:]:
             length = -(-length // POOL)
-        self.head = nn.Sequential(nn.Dropout(HEAD_DROPOUT), nn.Linear((2 + length) * CHANNELS, classes))
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear((2 + length) * CHANNELS, classes))
 
     def forward(self, bases: Tensor) -> Tensor:
         """Outputs [B, C] of codes [B, L]; code 4, padding too, is no base."""
@@ -132,6 +133,7 @@ class CnnTraining:
     learning_rate: float
     metric: str
     either_strand: bool
+    dropout: float
     seed: int
 
 
@@ -155,7 +157,7 @@ class CnnRun:
             for split, several in table.bases.items()
         }
         self.labels = torch.from_numpy(table.labels["train"]).to(device)
-        self.model = ConvolutionalNetwork(width, table.classes).to(device)
+        self.model = ConvolutionalNetwork(width, table.classes, training.dropout).to(device)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=training.learning_rate, weight_decay=WEIGHT_DECAY
         )

@@ -34,15 +34,13 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.downstream_plots import chosen, plot_bars, plot_curves, print_summary, summarise
 from benchmarks.downstream_runs import (
     BATCH,
-    CNN,
-    KMERS,
+    MODELS,
     PATIENCE,
     PRETRAINED,
-    SCRATCH,
     Case,
     Run,
-    Setting,
     begin_worker,
+    settings_of,
     timed_scores,
 )
 from benchmarks.downstream_tasks import TASKS, WITHOUT_PLACES, shortened, write_table
@@ -53,14 +51,6 @@ from hyena_ds.errors import EXIT_DONE, EXIT_RESTART, InputError, run_command
 from hyena_ds.hub.pretrained import read_pretrained
 
 SEEDS = (1, 2, 3)
-RATES = (1e-4, 3e-4, 1e-3)
-NETWORK: list[Setting] = [{"learning_rate": rate} for rate in RATES]
-GRIDS: dict[str, list[Setting]] = {
-    PRETRAINED: NETWORK,
-    SCRATCH: NETWORK,
-    CNN: NETWORK,
-    KMERS: [{"k": k, "inverse_penalty": penalty} for k in (4, 5, 6) for penalty in (1e-4, 1e-3, 1e-2, 0.1)],
-}
 SIZES = (250, 1000)  # of the learning curve, beside the whole training set
 Result = TypeVar("Result")
 
@@ -86,6 +76,7 @@ class Bench:
             "batch": BATCH,
             "patience": PATIENCE,
             "parts": TASKS[task].parts,
+            "either_strand": TASKS[task].either_strand,
             "shape": self.shape,
         }
         self._read_rows()
@@ -148,8 +139,9 @@ class Bench:
 
     async def run_model(self, model: str) -> None:
         """Choose a model's setting on the whole training set, run all seeds with it, and then on parts of the set."""
-        tried = await all_of(self.run(Case(self.task, model, SEEDS[0], None, setting)) for setting in GRIDS[model])
-        setting = chosen(tried, TASKS[self.task].metric)
+        task = TASKS[self.task]
+        tried = await all_of(self.run(Case(task.name, model, SEEDS[0], None, one)) for one in settings_of(model, task))
+        setting = chosen(tried, task.metric)
         cases = product((None, *SIZES), SEEDS)
         await all_of(self.run(Case(self.task, model, seed, size, setting)) for size, seed in cases)
 
@@ -199,7 +191,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--place", type=Path, required=True, help="where tables and runs lie")
     parser.add_argument("--model", type=Path, required=True, help="what is fine-tuned, and whose shape scratch has")
     parser.add_argument("--tasks", default=",".join(TASKS), help="some of %(default)s")
-    parser.add_argument("--models", default=",".join(GRIDS), help="some of %(default)s")
+    parser.add_argument("--models", default=",".join(MODELS), help="some of %(default)s")
     parser.add_argument("--processes", type=int, default=4, help="runs side by side (%(default)s), on all GPUs alike")
     parser.add_argument("--minutes", type=float, default=7.5, help="after which no further run begins")
     parser.add_argument("--least-steps", type=int, default=200, help="of small training sets (%(default)s)")
@@ -207,7 +199,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results", help="where JSON and PNG go")
     parser.add_argument("--commit", help="commit of this tree, where it has no repository")
     arguments = parser.parse_args()
-    for name, known in (("tasks", TASKS), ("models", GRIDS)):
+    for name, known in (("tasks", TASKS), ("models", MODELS)):
         unknown = set(getattr(arguments, name).split(",")) - set(known)
         if unknown:
             parser.error(f"--{name} {','.join(sorted(unknown))} is none of {','.join(known)}")

@@ -9,17 +9,24 @@ from typing import Any
 
 import torch
 
-from benchmarks.baselines import HEAD_DROPOUT, CnnRun, CnnTraining, Table, kmer_features, kmer_regression
-from benchmarks.downstream_tasks import TASKS
+from benchmarks.baselines import CnnRun, CnnTraining, Table, kmer_features, kmer_regression
+from benchmarks.downstream_tasks import TASKS, BenchmarkTask
 from hyena_ds.downstream.call import fine_tune_here, task_config
 from hyena_ds.downstream.split import SPLITS
 
-PRETRAINED, SCRATCH, KMERS, CNN = "pretrained", "scratch", "k-mers", "CNN"
+MODELS = PRETRAINED, SCRATCH, CNN, KMERS = "pretrained", "scratch", "CNN", "k-mers"
 Setting = dict[str, float]
 SplitScores = dict[str, dict[str, float | None]]
 BATCH = 128
 SCORES, PATIENCE = 20, 10  # scores in a whole run, and those without a better one that end it
 METRICS = ("accuracy", "mcc", "auroc")
+
+
+def settings_of(model: str, task: BenchmarkTask) -> list[Setting]:
+    """What is tried; 0-mers are the class of length alone."""
+    if model == KMERS:
+        return [{"k": k, "inverse_penalty": penalty} for k in (0, 4, 5, 6) for penalty in (1e-4, 1e-3, 1e-2, 0.1)]
+    return [{"learning_rate": rate, "dropout": dropout} for rate in task.rates for dropout in task.dropouts]
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,7 @@ class Run:
                 learning_rate=self.case.setting["learning_rate"],
                 metric=task.metric,
                 either_strand=task.either_strand,
+                dropout=self.case.setting["dropout"],
                 seed=self.case.seed,
             )
             found = CnnRun(table, training, torch.device("cuda" if torch.cuda.is_available() else "cpu")).run()
@@ -84,7 +92,7 @@ class Run:
             "seed": case.seed,
             "task": {"name": case.task, "kind": task.kind, "metric": task.metric},
             "data": {"train": str(self.table), "reverse_complement": task.either_strand},
-            "decoder": {"parts": task.parts, "dropout": HEAD_DROPOUT},
+            "decoder": {"parts": task.parts, "dropout": case.setting["dropout"]},
             "start": start,
             **shape,
             "batch": {"examples_per_step": BATCH},

@@ -37,6 +37,7 @@ WITHOUT_PLACES = ("regulatory", "ocr", "nontata", "nontata_apart")
 SPECIES_BASES = 1024
 SPECIES_WINDOWS = (40_000, 2_000, 4_000)
 SPLICE_BASES = 600
+SPLICE_RATES, SPLICE_DROPOUTS = (3e-4, 1e-3), (0.2, 0.5)
 TABLE_COLUMNS = ("split", "label", "id", "chromosome", "start", "end", "strand", "sequence")
 
 
@@ -44,8 +45,9 @@ TABLE_COLUMNS = ("split", "label", "id", "chromosome", "start", "end", "strand",
 class BenchmarkTask:
     """A task, how it is scored, and how many epochs of its whole training set a network trains at most.
 
-    A fine-tuned head reads the means of so many `parts` of a sequence: the CNN sees places, too. `either_strand` says
-    that both strands of a sequence have one label.
+    `either_strand` says that both strands of a sequence have one label. A fine-tuned head reads the means of so many
+    `parts` of a sequence, since the CNN sees places, too. Both networks choose of `rates` of learning and of `dropouts`
+    before their heads.
     """
 
     name: str
@@ -54,6 +56,8 @@ class BenchmarkTask:
     epochs: int
     either_strand: bool
     parts: int = 16
+    rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3)
+    dropouts: tuple[float, ...] = (0.2,)
 
 
 TASKS = {
@@ -64,8 +68,8 @@ TASKS = {
         BenchmarkTask("nontata", "binary", "accuracy", epochs=60, either_strand=False),
         BenchmarkTask("nontata_apart", "binary", "accuracy", epochs=20, either_strand=False),
         BenchmarkTask("species", "multiclass", "accuracy", epochs=4, either_strand=True),
-        BenchmarkTask("donors", "binary", "mcc", epochs=20, either_strand=False),
-        BenchmarkTask("acceptors", "binary", "mcc", epochs=20, either_strand=False),
+        BenchmarkTask("donors", "binary", "mcc", 20, False, parts=150, rates=SPLICE_RATES, dropouts=SPLICE_DROPOUTS),
+        BenchmarkTask("acceptors", "binary", "mcc", 20, False, parts=150, rates=SPLICE_RATES, dropouts=SPLICE_DROPOUTS),
     )
 }
 

@@ -25,7 +25,7 @@ from benchmarks import downstream
 from benchmarks.baselines import other_strand
 from benchmarks.downstream import Bench, OutOfTime, all_of, begin_pool
 from benchmarks.downstream_plots import chosen, plot_bars, plot_curves, summarise
-from benchmarks.downstream_runs import CNN, KMERS, PRETRAINED, SCRATCH, Case
+from benchmarks.downstream_runs import CNN, KMERS, MODELS, PRETRAINED, SCRATCH, Case
 from benchmarks.downstream_tasks import CHR20_BASES, TASKS, TEST_START, VALID_START, shortened, sources, write_table
 from benchmarks.held_out import SEQUENCES_NAME, write_digests
 from benchmarks.likeness import alike
@@ -36,6 +36,7 @@ from tests.cluster.launch import started
 ROOT = Path(__file__).resolve().parents[2]
 SLICES = ROOT / "tests/data/finetune"
 GOLDEN = ROOT / "tests/data/golden/d64_n2_l258/longsafari_hf"
+SETTING = {"learning_rate": 1e-3, "dropout": 0.2}
 
 
 @pytest.fixture
@@ -174,7 +175,7 @@ def bench(data: Path, place: Path, pool: ProcessPoolExecutor, **changes: Any) ->
         shutil.copytree(GOLDEN, model)
         table = pd.read_parquet(write_table(TASKS["nontata"], data, place, 1))
         write_digests(model.parent, table[table["split"] == "test"]["sequence"])
-    values = {"data": data, "place": place, "model": model, "models": ",".join(downstream.GRIDS), "commit": "x"}
+    values = {"data": data, "place": place, "model": model, "models": ",".join(MODELS), "commit": "x"}
     sizes = {"limit": 30, "least_steps": 2}
     arguments = argparse.Namespace(**{**values, **sizes, "output": place / "out", **changes})
     return Bench(arguments, "nontata", pool, time.time() + changes.get("seconds", 600))
@@ -186,7 +187,7 @@ def run(bench: Bench, cases: list[Case]) -> list[dict[str, Any]]:
 
 def test_a_run_is_kept_and_never_done_twice(data: Path, tmp_path: Path, pool: ProcessPoolExecutor) -> None:
     networks = product((PRETRAINED, SCRATCH, CNN), (None, 20))
-    cases = [Case("nontata", model, 1, train, {"learning_rate": 1e-3}) for model, train in networks]
+    cases = [Case("nontata", model, 1, train, SETTING) for model, train in networks]
     cases.append(Case("nontata", KMERS, 1, None, {"k": 2, "inverse_penalty": 0.1}))
     rows = run(bench(data, tmp_path, pool), cases)
     for found in rows:
@@ -198,7 +199,7 @@ def test_a_run_is_kept_and_never_done_twice(data: Path, tmp_path: Path, pool: Pr
     again = bench(data, tmp_path, pool, seconds=-1)
     assert run(again, cases) == rows
     with pytest.raises(OutOfTime):
-        run(again, [*cases, Case("nontata", CNN, 2, None, {"learning_rate": 1e-3})])
+        run(again, [*cases, Case("nontata", CNN, 2, None, SETTING)])
     with pytest.raises(InputError, match=r"downstream_nontata\.json holds runs of .* give another --output"):
         bench(data, tmp_path, pool, least_steps=3)
     (config,) = (path.read_text() for path in tmp_path.glob("runs/nontata-scratch-1-20-0.001-*/config.yaml"))
@@ -211,7 +212,7 @@ def test_a_run_is_kept_and_never_done_twice(data: Path, tmp_path: Path, pool: Pr
 def test_a_run_of_other_settings_or_examples_is_never_taken_for_this_one(
     data: Path, tmp_path: Path, pool: ProcessPoolExecutor
 ) -> None:
-    cases = [Case("nontata", SCRATCH, 1, None, {"learning_rate": 1e-3})]
+    cases = [Case("nontata", SCRATCH, 1, None, SETTING)]
     (first,) = run(bench(data, tmp_path, pool, limit=20), cases)
     (other,) = run(bench(data, tmp_path, pool, limit=20, least_steps=30, output=tmp_path / "other"), cases)
     assert first["test"] != other["test"]
@@ -232,7 +233,7 @@ def test_commands_side_by_side_keep_each_others_runs(data: Path, tmp_path: Path,
 
 
 def test_pretrained_runs_of_other_weights_are_told_apart(data: Path, tmp_path: Path, pool: ProcessPoolExecutor) -> None:
-    cases = [Case("nontata", model, 1, None, {"learning_rate": 1e-3}) for model in (PRETRAINED, SCRATCH)]
+    cases = [Case("nontata", model, 1, None, SETTING) for model in (PRETRAINED, SCRATCH)]
     before = run(bench(data, tmp_path, pool), cases)
     weights = tmp_path / "held_out/run/model.safetensors"
     tensors = load_file(weights)
@@ -247,7 +248,7 @@ def test_the_best_setting_serves_all_seeds_and_sizes(
     data: Path, tmp_path: Path, pool: ProcessPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     grid = [{"k": k, "inverse_penalty": 0.1} for k in (2, 3)]
-    monkeypatch.setitem(downstream.GRIDS, KMERS, grid)
+    monkeypatch.setattr(downstream, "settings_of", lambda model, task: grid)
     monkeypatch.setattr(downstream, "SIZES", (20,))
     one = bench(data, tmp_path, pool)
     asyncio.run(one.run_model(KMERS))
