@@ -1,5 +1,6 @@
 """What the runs of benchmarks/downstream.py amount to: mean and deviation over seeds, as values and as figures."""
 
+import json
 import math
 import os
 import statistics
@@ -14,6 +15,7 @@ from benchmarks.downstream_tasks import TASKS
 Row = dict[str, Any]
 Summary = dict[str, dict[str, Any]]
 COLOURS = {"pretrained": "C0", "scratch": "C1", "CNN": "C2", "k-mers": "C3"}
+PANELS = 4  # in a row
 
 
 def chosen(rows: Sequence[Row], metric: str) -> dict[str, float]:
@@ -84,6 +86,32 @@ def print_summary(summary: Summary) -> None:
             )
 
 
+def table_of(tasks: Sequence[str], directory: Path) -> str:
+    """The test scores of `tasks` in percent, as Markdown: a line a size of the training set, and where they were run.
+
+    A cell is empty until all its runs are done.
+    """
+    head = ["task", "labelled", *COLOURS, "pretrained over scratch"]
+    lines, machines = [f"| {' | '.join(head)} |", "|---|---:|" + "---:|" * (len(head) - 2)], set[tuple[str, str]]()
+    for task in tasks:
+        result = json.loads((directory / f"downstream_{task}.json").read_text(encoding="utf-8"))
+        models = result["summary"].get(task, {"models": {}})["models"]
+        machines |= {(row["machine"]["device"], row["machine"]["torch"]) for row in result["rows"]}
+        for size in (None, *sorted({int(size) for one in models.values() for size in one["curve"]}, reverse=True)):
+            found = {name: one if size is None else one["curve"].get(str(size)) for name, one in models.items()}
+            values = [found.get(name) for name in COLOURS]
+            values.append(found.get("pretrained", {}).get("over_scratch") if size is None else None)
+            cells = [f"{task}, {TASKS[task].metric}" if size is None else "", "all" if size is None else f"{size:,}"]
+            cells += [_percent(value) for value in values]
+            lines.append(f"| {' | '.join(cells)} |")
+    origins = "; ".join(f"{device}, torch {torch}" for device, torch in sorted(machines))
+    return "".join(f"{line}\n" for line in [*lines, "", f"{origins}; the commit of each run is in its row.", ""])
+
+
+def _percent(value: dict[str, float] | None) -> str:
+    return "" if value is None else f"{100 * value['mean']:.1f} ± {100 * value['deviation']:.1f}"
+
+
 def plot_bars(summary: Summary, path: Path) -> None:
     """A group of bars a task; whiskers are one deviation over the seeds."""
     figure = Figure(figsize=(2.0 + 1.6 * len(summary), 4.2), layout="constrained")
@@ -104,9 +132,13 @@ def plot_bars(summary: Summary, path: Path) -> None:
 
 def plot_curves(summary: Summary, path: Path) -> None:
     """The test score over the labelled examples that trained, a panel a task; all of them stand at the right."""
-    figure = Figure(figsize=(3.2 * len(summary), 3.4), layout="constrained")
-    panels = figure.subplots(1, len(summary), squeeze=False)[0]
-    for axes, (task, found) in zip(panels, summary.items(), strict=True):
+    columns = min(len(summary), PANELS)
+    rows = -(-len(summary) // columns)
+    figure = Figure(figsize=(3.2 * columns, 3.2 * rows), layout="constrained")
+    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes in panels[len(summary) :]:
+        axes.remove()
+    for axes, (task, found) in zip(panels, summary.items(), strict=False):
         sizes = sorted({int(size) for one in found["models"].values() for size in one["curve"]})
         ticks = [f"{size:,}" for size in sizes] + ["all"]
         for model, one in found["models"].items():

@@ -9,6 +9,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from matplotlib import pyplot
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.downstream_plots import table_of
 from benchmarks.step_floor import convolution_passes_milliseconds
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -212,6 +214,11 @@ PAGES: dict[str, dict[str, Callable[[Path], str]]] = {
     "docs/convolution.md": {"convolution": convolution_table},
     "docs/performance.md": {"others": others_table, "profile": profile_tables, "contexts": contexts_table},
     "docs/sequence-parallelism.md": {"scaling": scaling_table},
+    "docs/tasks/genomic-benchmarks.md": {
+        "downstream": partial(table_of, ("regulatory", "ocr", "nontata", "nontata_apart")),
+    },
+    "docs/tasks/species.md": {"downstream": partial(table_of, ("species",))},
+    "docs/tasks/splice-sites.md": {"downstream": partial(table_of, ("donors", "acceptors"))},
 }
 
 

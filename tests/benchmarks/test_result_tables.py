@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.downstream_plots import table_of
 from benchmarks.result_tables import BEGIN, END, PAGES, RESULTS, ROOT, page_with, profile_tables, short_name, written
 from benchmarks.step_floor import convolution_passes_milliseconds
 
@@ -39,6 +40,25 @@ def test_the_parts_and_idle_time_make_the_step(tmp_path: Path) -> None:
     table = profile_tables(tmp_path)
     assert "| long convolution | 7.0 | 70% | 2.0 | 5.0 | 7 | elementwise_kernel 3.5, rows_filtered 3.0 |" in table
     assert "| all | 10.0 | 100% | 2.0 | 8.0 | | |" in table
+
+
+def test_a_downstream_table_leaves_empty_what_is_not_done(tmp_path: Path) -> None:
+    done = {"mean": 0.812, "deviation": 0.0061}
+    curve = {"250": {"mean": 0.5, "deviation": 0.01}, "1000": {"mean": 0.6, "deviation": 0.02}}
+    models = {
+        "pretrained": {**done, "curve": {}, "over_scratch": {"mean": -0.03, "deviation": 0.002}},
+        "CNN": {**done, "curve": curve},
+    }
+    rows = [{"machine": {"device": "card", "torch": "2", "commit": commit}} for commit in "ab"]
+    result = {"summary": {"ocr": {"metric": "accuracy", "models": models}}, "rows": rows}
+    (tmp_path / "downstream_ocr.json").write_text(json.dumps(result))
+    lines = table_of(("ocr",), tmp_path).splitlines()
+    assert lines[2:5] == [
+        "| ocr, accuracy | all | 81.2 ± 0.6 |  | 81.2 ± 0.6 |  | -3.0 ± 0.2 |",
+        "|  | 1,000 |  |  | 60.0 ± 2.0 |  |  |",
+        "|  | 250 |  |  | 50.0 ± 1.0 |  |  |",
+    ]
+    assert lines[6] == "card, torch 2; the commit of each run is in its row."
 
 
 def test_a_table_takes_the_place_of_the_one_before() -> None:
