@@ -63,7 +63,7 @@ class Bench:
     """Runs the cases of `task` that its JSON does not hold yet in processes of `pool`, until `deadline`."""
 
     def __init__(self, arguments: argparse.Namespace, task: str, pool: ProcessPoolExecutor, deadline: float) -> None:
-        self.arguments, self.task, self.pool, self.deadline = arguments, task, pool, deadline
+        self.arguments, self.task, self.pool, self.deadline = arguments, TASKS[task], pool, deadline
         self.path = arguments.output / f"downstream_{task}.json"
         model = read_pretrained(arguments.model)
         weights = model.parameters
@@ -72,11 +72,11 @@ class Bench:
         self.common = {
             "limit": arguments.limit,
             "least_steps": arguments.least_steps,
-            "epochs": TASKS[task].epochs,
+            "epochs": self.task.epochs,
             "batch": BATCH,
             "patience": PATIENCE,
-            "parts": TASKS[task].parts,
-            "either_strand": TASKS[task].either_strand,
+            "parts": self.task.parts,
+            "either_strand": self.task.either_strand,
             "shape": self.shape,
         }
         self._read_rows()
@@ -130,20 +130,20 @@ class Bench:
         return whole if case.train is None else shortened(whole, case.train)
 
     def _whole_table(self, seed: int) -> Path:
-        return write_table(TASKS[self.task], self.arguments.data, self.arguments.place, seed, self.arguments.limit)
+        return write_table(self.task, self.arguments.data, self.arguments.place, seed, self.arguments.limit)
 
     def steps(self, table: Path) -> int:
         """Of training on a table."""
         count = int((pd.read_parquet(table, columns=["split"])["split"] == "train").sum())
-        return max(TASKS[self.task].epochs * -(-count // BATCH), self.arguments.least_steps)
+        return max(self.task.epochs * -(-count // BATCH), self.arguments.least_steps)
 
     async def run_model(self, model: str) -> None:
         """Choose a model's setting on the whole training set, run all seeds with it, and then on parts of the set."""
-        task = TASKS[self.task]
+        task = self.task
         tried = await all_of(self.run(Case(task.name, model, SEEDS[0], None, one)) for one in settings_of(model, task))
         setting = chosen(tried, task.metric)
         cases = product((None, *SIZES), SEEDS)
-        await all_of(self.run(Case(self.task, model, seed, size, setting)) for size, seed in cases)
+        await all_of(self.run(Case(task.name, model, seed, size, setting)) for size, seed in cases)
 
 
 async def all_of(runs: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:

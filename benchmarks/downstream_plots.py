@@ -1,6 +1,5 @@
 """What the runs of benchmarks/downstream.py amount to: mean and deviation over seeds, as values and as figures."""
 
-import json
 import math
 import os
 import statistics
@@ -84,32 +83,6 @@ def print_summary(summary: Summary) -> None:
             print(
                 f"{task:12}{model:12}{found['metric']:10}{one['mean']:.4f} ± {one['deviation']:.4f}  {one['setting']}"
             )
-
-
-def table_of(tasks: Sequence[str], directory: Path) -> str:
-    """The test scores of `tasks` in percent, as Markdown: a line a size of the training set, and where they were run.
-
-    A cell is empty until all its runs are done.
-    """
-    head = ["task", "labelled", *COLOURS, "pretrained over scratch"]
-    lines, machines = [f"| {' | '.join(head)} |", "|---|---:|" + "---:|" * (len(head) - 2)], set[tuple[str, str]]()
-    for task in tasks:
-        result = json.loads((directory / f"downstream_{task}.json").read_text(encoding="utf-8"))
-        models = result["summary"].get(task, {"models": {}})["models"]
-        machines |= {(row["machine"]["device"], row["machine"]["torch"]) for row in result["rows"]}
-        for size in (None, *sorted({int(size) for one in models.values() for size in one["curve"]}, reverse=True)):
-            found = {name: one if size is None else one["curve"].get(str(size)) for name, one in models.items()}
-            values = [found.get(name) for name in COLOURS]
-            values.append(found.get("pretrained", {}).get("over_scratch") if size is None else None)
-            cells = [f"{task}, {TASKS[task].metric}" if size is None else "", "all" if size is None else f"{size:,}"]
-            cells += [_percent(value) for value in values]
-            lines.append(f"| {' | '.join(cells)} |")
-    origins = "; ".join(f"{device}, torch {torch}" for device, torch in sorted(machines))
-    return "".join(f"{line}\n" for line in [*lines, "", f"{origins}; the commit of each run is in its row.", ""])
-
-
-def _percent(value: dict[str, float] | None) -> str:
-    return "" if value is None else f"{100 * value['mean']:.1f} ± {100 * value['deviation']:.1f}"
 
 
 def plot_bars(summary: Summary, path: Path) -> None:

@@ -37,7 +37,6 @@ WITHOUT_PLACES = ("regulatory", "ocr", "nontata", "nontata_apart")
 SPECIES_BASES = 1024
 SPECIES_WINDOWS = (40_000, 2_000, 4_000)
 SPLICE_BASES = 600
-SPLICE_RATES, SPLICE_DROPOUTS = (3e-4, 1e-3), (0.2, 0.5)
 TABLE_COLUMNS = ("split", "label", "id", "chromosome", "start", "end", "strand", "sequence")
 
 
@@ -68,8 +67,19 @@ TASKS = {
         BenchmarkTask("nontata", "binary", "accuracy", epochs=60, either_strand=False),
         BenchmarkTask("nontata_apart", "binary", "accuracy", epochs=20, either_strand=False),
         BenchmarkTask("species", "multiclass", "accuracy", epochs=4, either_strand=True),
-        BenchmarkTask("donors", "binary", "mcc", 20, False, parts=150, rates=SPLICE_RATES, dropouts=SPLICE_DROPOUTS),
-        BenchmarkTask("acceptors", "binary", "mcc", 20, False, parts=150, rates=SPLICE_RATES, dropouts=SPLICE_DROPOUTS),
+        *(
+            BenchmarkTask(
+                name,
+                "binary",
+                "mcc",
+                epochs=20,
+                either_strand=False,
+                parts=150,
+                rates=(3e-4, 1e-3),
+                dropouts=(0.2, 0.5),
+            )
+            for name in ("donors", "acceptors")
+        ),
     )
 }
 

@@ -21,13 +21,13 @@ from matplotlib import pyplot
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.downstream_plots import table_of
 from benchmarks.step_floor import convolution_passes_milliseconds
 
 RESULTS = ROOT / "benchmarks" / "results"
 BEGIN, END = "<!-- {}: from benchmarks/result_tables.py -->", "<!-- to here -->"
 KERNELS_SHOWN, NAME_LENGTH = 2, 32
 METHODS = ("auto", "right-angle torch", "padded torch.fft")
+DOWNSTREAM_MODELS = ("pretrained", "scratch", "CNN", "k-mers")
 
 
 def page_with(page: str, name: str, table: str) -> str:
@@ -106,6 +106,28 @@ def scaling_table(directory: Path) -> str:
         cells += [f"{share:.0%}" if row["ranks"] > 1 else "", f"{row['peak_gib']:.1f}"]
         lines.append(f"| {' | '.join(cells)} |")
     return _with_origin(lines, results[-1])
+
+
+def downstream_table(tasks: Sequence[str], directory: Path) -> str:
+    """Test scores in percent, a line a size of the training set; a cell is empty until all its runs are done."""
+    head = ["task", "labelled", *DOWNSTREAM_MODELS, "pretrained over scratch"]
+    lines, machines = [f"| {' | '.join(head)} |", "|---|---:|" + "---:|" * (len(head) - 2)], set[str]()
+    for task in tasks:
+        result = read_result(directory, f"downstream_{task}")
+        machines |= {f"{row['machine']['device']}, torch {row['machine']['torch']}" for row in result["rows"]}
+        found = result["summary"][task]
+        whole = [found["models"].get(name, {}) for name in DOWNSTREAM_MODELS]
+        lines.append(_scores_line(f"{task}, {found['metric']}", "all", [*whole, whole[0].get("over_scratch", {})]))
+        curves = [one.get("curve", {}) for one in whole]
+        for size in sorted({int(size) for curve in curves for size in curve}, reverse=True):
+            lines.append(_scores_line("", f"{size:,}", [*(curve.get(str(size), {}) for curve in curves), {}]))
+    origin = f"{'; '.join(sorted(machines))}; the commit of each run is in its row."
+    return "".join(f"{line}\n" for line in [*lines, "", origin, ""])
+
+
+def _scores_line(task: str, size: str, scores: Sequence[dict[str, Any]]) -> str:
+    cells = [f"{100 * one['mean']:.1f} ± {100 * one['deviation']:.1f}" if one else "" for one in scores]
+    return f"| {' | '.join([task, size, *cells])} |"
 
 
 def _with_origin(lines: Sequence[str], result: dict[str, Any]) -> str:
@@ -215,10 +237,10 @@ PAGES: dict[str, dict[str, Callable[[Path], str]]] = {
     "docs/performance.md": {"others": others_table, "profile": profile_tables, "contexts": contexts_table},
     "docs/sequence-parallelism.md": {"scaling": scaling_table},
     "docs/tasks/genomic-benchmarks.md": {
-        "downstream": partial(table_of, ("regulatory", "ocr", "nontata", "nontata_apart")),
+        "downstream": partial(downstream_table, ("regulatory", "ocr", "nontata", "nontata_apart")),
     },
-    "docs/tasks/species.md": {"downstream": partial(table_of, ("species",))},
-    "docs/tasks/splice-sites.md": {"downstream": partial(table_of, ("donors", "acceptors"))},
+    "docs/tasks/species.md": {"downstream": partial(downstream_table, ("species",))},
+    "docs/tasks/splice-sites.md": {"downstream": partial(downstream_table, ("donors", "acceptors"))},
 }
 
 

@@ -6,8 +6,18 @@ from typing import Any
 
 import pytest
 
-from benchmarks.downstream_plots import table_of
-from benchmarks.result_tables import BEGIN, END, PAGES, RESULTS, ROOT, page_with, profile_tables, short_name, written
+from benchmarks.result_tables import (
+    BEGIN,
+    END,
+    PAGES,
+    RESULTS,
+    ROOT,
+    downstream_table,
+    page_with,
+    profile_tables,
+    short_name,
+    written,
+)
 from benchmarks.step_floor import convolution_passes_milliseconds
 
 KERNELS = [
@@ -52,7 +62,7 @@ def test_a_downstream_table_leaves_empty_what_is_not_done(tmp_path: Path) -> Non
     rows = [{"machine": {"device": "card", "torch": "2", "commit": commit}} for commit in "ab"]
     result = {"summary": {"ocr": {"metric": "accuracy", "models": models}}, "rows": rows}
     (tmp_path / "downstream_ocr.json").write_text(json.dumps(result))
-    lines = table_of(("ocr",), tmp_path).splitlines()
+    lines = downstream_table(("ocr",), tmp_path).splitlines()
     assert lines[2:5] == [
         "| ocr, accuracy | all | 81.2 ± 0.6 |  | 81.2 ± 0.6 |  | -3.0 ± 0.2 |",
         "|  | 1,000 |  |  | 60.0 ± 2.0 |  |  |",
