@@ -76,14 +76,13 @@ def kmer_shares(sequences: list[np.ndarray], k: int, *, both_strands: bool) -> n
 
 def kmer_features(table: Table, k: int, *, both_strands: bool) -> dict[str, np.ndarray]:
     """Of each split the shares of k-mers and, of as many classes of like size, the one that a sequence's length is in,
-    fp32 [n, 4^k + 20]; the latter alone, [n, 20], for k = 0."""
+    fp32 [n, 4^k + 20]; 0-mers tell nothing."""
     edges = np.quantile([len(bases) for bases in table.bases["train"]], np.linspace(0, 1, LENGTH_CLASSES + 1)[1:-1])
     features = {}
     for split, several in table.bases.items():
         lengths = np.searchsorted(edges, [len(bases) for bases in several])
         classes = np.eye(LENGTH_CLASSES, dtype=np.float32)[lengths]
-        shares = [kmer_shares(several, k, both_strands=both_strands)] if k else []
-        features[split] = np.hstack([*shares, classes])
+        features[split] = np.hstack([kmer_shares(several, k, both_strands=both_strands), classes])
     return features
 
 

@@ -1,5 +1,6 @@
 """What activation checkpointing runs again, and that every dropout of the model is in use."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -38,6 +39,23 @@ def test_the_backward_pass_runs_again_what_was_not_kept(checkpointing: str, mixe
     calls = [(_calls(layer.mixer.out_proj), _calls(layer.mlp)) for layer in model.backbone.layers]
     model(TOKENS).sum().backward()
     assert [(len(first), len(second)) for first, second in calls] == [(mixer, mlp)] * 2
+
+
+@pytest.mark.parametrize("checkpointing", ["mixer", "mlp", "block"])
+def test_padding_is_masked_where_layers_run_again_in_tiles(checkpointing: str) -> None:
+    mask = torch.ones(2, 30, dtype=torch.int64)
+    mask[0, :5] = mask[1, 12:17] = 0  # the latter inside, across the edge of a tile of 7 positions
+    found = []
+    for policy in ("none", checkpointing):
+        model = make_model(policy).train()
+        for block in model.backbone.layers:
+            block.execution = replace(block.execution, tile_tokens=14)
+        logits = model(TOKENS, mask)[mask == 1]
+        logits.square().sum().backward()
+        found.append([logits, *(parameter.grad for parameter in model.parameters() if parameter.grad is not None)])
+    assert len(found[0]) == len(found[1]) > 20
+    for expected, value in zip(*found, strict=True):
+        torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-5 * float(expected.detach().abs().max()))
 
 
 @pytest.mark.parametrize("number", range(7))
