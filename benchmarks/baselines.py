@@ -36,23 +36,18 @@ class Table:
     classes: int
 
     @classmethod
-    def read(cls, path: Path, kind: TaskKind, length: int | None = None) -> "Table":
-        """A table of sequence, label and split; of longer sequences the middle `length` bases. Classes are sorted."""
+    def read(cls, path: Path, kind: TaskKind) -> "Table":
+        """A table of sequence, label and split; the classes are sorted by name."""
         frame = pd.read_parquet(path)
         names = sorted(set(frame["label"]))
         parts = {split: frame[frame["split"] == split] for split in SPLITS}
-        bases = {split: [_middle(_codes(text), length) for text in part["sequence"]] for split, part in parts.items()}
+        bases = {split: [_codes(text) for text in part["sequence"]] for split, part in parts.items()}
         labels = {split: part["label"].map(names.index).to_numpy(copy=True) for split, part in parts.items()}
         return cls(kind, bases, labels, len(names))
 
     def scores(self, split: str, outputs: np.ndarray) -> Scores:
         """Of outputs [n, C], as fine-tuning is scored."""
         return score(Predictions(self.kind, list(self.labels[split]), list(outputs)))
-
-
-def _middle(bases: np.ndarray, length: int | None) -> np.ndarray:
-    begin = 0 if length is None else max(len(bases) - length, 0) // 2
-    return bases[begin:][:length]
 
 
 def _codes(text: str) -> np.ndarray:

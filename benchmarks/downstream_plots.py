@@ -18,13 +18,13 @@ PANELS = 4  # in a row
 
 
 def chosen(rows: Sequence[Row], metric: str) -> dict[str, float]:
-    """The setting with the best validation score."""
+    """The setting with the best validation score, of several the smallest, in whatever order they were done."""
 
     def merit(row: Row) -> float:
         value = row["valid"][metric]
         return -math.inf if value is None or math.isnan(value) else value
 
-    setting: dict[str, float] = max(rows, key=merit)["setting"]
+    setting: dict[str, float] = max(sorted(rows, key=lambda row: list(row["setting"].values())), key=merit)["setting"]
     return setting
 
 

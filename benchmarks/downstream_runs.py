@@ -2,9 +2,7 @@
 
 import os
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any
@@ -26,14 +24,9 @@ METRICS = ("accuracy", "mcc", "auroc")
 
 def settings_of(model: str, task: BenchmarkTask) -> list[Setting]:
     """What is tried; 0-mers are the class of length alone."""
-    grid: dict[str, Sequence[float]]
     if model == KMERS:
-        grid = {"k": (0, 4, 5, 6), "inverse_penalty": (1e-4, 1e-3, 1e-2, 0.1)}
-    else:
-        grid = {"learning_rate": task.rates, "dropout": task.dropouts}
-    if task.lengths:
-        grid["length"] = task.lengths
-    return [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
+        return [{"k": k, "inverse_penalty": penalty} for k in (0, 4, 5, 6) for penalty in (1e-4, 1e-3, 1e-2, 0.1)]
+    return [{"learning_rate": rate, "dropout": dropout} for rate in task.rates for dropout in task.dropouts]
 
 
 @dataclass(frozen=True)
@@ -50,11 +43,6 @@ class Case:
     def name(self) -> str:
         words = [self.task, self.model, self.seed, self.train or "all", *self.setting.values()]
         return "-".join(map(str, words))
-
-    @property
-    def length(self) -> int | None:
-        """How many bases in the middle of a sequence are read; None for all."""
-        return int(self.setting["length"]) if "length" in self.setting else None
 
 
 @dataclass(frozen=True)
@@ -76,7 +64,7 @@ class Run:
         task = TASKS[self.case.task]
         if self.case.model in (PRETRAINED, SCRATCH):
             return self._fine_tuned()
-        table = Table.read(self.table, task.kind, self.case.length)
+        table = Table.read(self.table, task.kind)
         if self.case.model == KMERS:
             features = kmer_features(table, int(self.case.setting["k"]), both_strands=task.either_strand)
             found = kmer_regression(table, features, self.case.setting["inverse_penalty"])
@@ -99,11 +87,10 @@ class Run:
         case, task = self.case, TASKS[self.case.task]
         start = {"checkpoint": str(self.model)} if case.model == PRETRAINED else {}
         shape = {} if start else {"model": self.shape}
-        cut = {} if case.length is None else {"length": case.length, "longer": "centre"}
         sections = {
             "run_directory": str(self.directory),
             "seed": case.seed,
-            "task": {"name": case.task, "kind": task.kind, "metric": task.metric, **cut},
+            "task": {"name": case.task, "kind": task.kind, "metric": task.metric},
             "data": {"train": str(self.table), "reverse_complement": task.either_strand},
             "decoder": {"parts": task.parts, "dropout": case.setting["dropout"]},
             "start": start,

@@ -2,7 +2,6 @@
 
 import os
 import re
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ LAUNCHER_VARIABLES = {
     # Not SLURM_NTASKS: a batch script has it too, with SLURM_PROCID=0, and its own commands are alone.
     "SLURM": ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"),
 }
+ANY_FREE_PORT = 0  # which a process alone takes as it listens: a port sought before could be another's by then
 LOCAL_WORLD_VARIABLES = {
     "deepspeed or torchrun": ("LOCAL_WORLD_SIZE", "LOCAL_SIZE"),  # torchrun, deepspeed
     "Open MPI": ("OMPI_COMM_WORLD_LOCAL_SIZE",),
@@ -68,12 +68,6 @@ def _local_world_size(variables: Mapping[str, str], launcher: str, world_size: i
     return int(told[0]) if told else world_size
 
 
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 def _address(variables: Mapping[str, str], launcher: str, *, world_size: int, one_node: bool) -> tuple[str, int]:
     """Where rank 0 listens: as told, else on this machine, else on the first node of the SLURM step or job."""
     job = int(variables.get("SLURM_JOB_ID", "9500"))
@@ -81,7 +75,7 @@ def _address(variables: Mapping[str, str], launcher: str, *, world_size: int, on
     if "MASTER_ADDR" in variables:
         return variables["MASTER_ADDR"], port
     if one_node:
-        return "127.0.0.1", port if world_size > 1 else _free_port()
+        return "127.0.0.1", port if world_size > 1 else ANY_FREE_PORT
     # Under mpirun the step is that of its daemons, and may leave out the node that mpirun runs on.
     step = ("SLURM_STEP_NODELIST",) if launcher == "SLURM" else ()
     for name in (*step, "SLURM_JOB_NODELIST"):
@@ -104,7 +98,7 @@ def read_environment(variables: Mapping[str, str] | None = None) -> ProcessEnvir
             return _read_row(variables, launcher)
     if "RANK" in variables and "WORLD_SIZE" in variables:
         raise InputError(f"RANK={variables['RANK']} comes without LOCAL_RANK; start all ranks by one launcher")
-    return ProcessEnvironment(0, 1, 0, 1, "127.0.0.1", _free_port(), "none")
+    return ProcessEnvironment(0, 1, 0, 1, "127.0.0.1", ANY_FREE_PORT, "none")
 
 
 def _read_row(variables: Mapping[str, str], launcher: str) -> ProcessEnvironment:

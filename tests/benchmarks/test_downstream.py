@@ -25,7 +25,7 @@ from benchmarks import downstream
 from benchmarks.baselines import other_strand
 from benchmarks.downstream import Bench, OutOfTime, all_of, begin_pool
 from benchmarks.downstream_plots import chosen, plot_bars, plot_curves, summarise
-from benchmarks.downstream_runs import CNN, KMERS, MODELS, PRETRAINED, SCRATCH, Case, settings_of
+from benchmarks.downstream_runs import CNN, KMERS, MODELS, PRETRAINED, SCRATCH, Case
 from benchmarks.downstream_tasks import CHR20_BASES, TASKS, TEST_START, VALID_START, shortened, sources, write_table
 from benchmarks.held_out import SEQUENCES_NAME, write_digests
 from benchmarks.likeness import alike
@@ -142,6 +142,8 @@ def row(model: str, seed: int, train: int | None, rate: float, valid: float | No
 def test_the_setting_is_chosen_on_validation_and_averaged_over_seeds(tmp_path: Path) -> None:
     rows = [row("CNN", 1, None, 1.0, 0.6, 0.9), row("CNN", 1, None, 2.0, 0.7, 0.5), row("CNN", 1, None, 3.0, None, 1.0)]
     assert chosen(rows, "accuracy") == {"learning_rate": 2.0}
+    level = [row("CNN", 1, None, rate, 0.7, 0.5) for rate in (4.0, 3.0)]
+    assert chosen(level, "accuracy") == chosen(level[::-1], "accuracy") == {"learning_rate": 3.0}
     assert summarise(rows, (1, 2, 3)) == {}  # seeds are missing
     rows += [row("CNN", seed, None, 2.0, 0.9, 0.5 + 0.1 * seed) for seed in (2, 3)]
     rows += [row("CNN", seed, 250, 2.0, 0.9, 0.5) for seed in (1, 2, 3)] + [
@@ -212,24 +214,6 @@ def test_a_run_is_kept_and_never_done_twice(data: Path, tmp_path: Path, pool: Pr
     assert "average_strands: false" in config
     assert "parts: 16" in config
     assert "d_model: 64" in config
-
-
-def test_every_model_chooses_of_the_lengths_and_reads_the_middle(
-    data: Path, tmp_path: Path, pool: ProcessPoolExecutor
-) -> None:
-    task = TASKS["donors"]
-    for model in MODELS:
-        assert {setting["length"] for setting in settings_of(model, task)} == set(task.lengths)
-        assert not any("length" in setting for setting in settings_of(model, TASKS["nontata"]))
-    for model in (SCRATCH, CNN, KMERS):
-        setting = {"k": 3, "inverse_penalty": 0.1} if model == KMERS else SETTING
-        place = tmp_path / model
-        (cut,) = run(bench(data, place, pool), [Case("nontata", model, 1, None, {**setting, "length": 60})])
-        table = place / "tables/nontata-1-30.parquet"
-        whole = pd.read_parquet(table)
-        whole.assign(sequence=whole["sequence"].str[95:155]).to_parquet(table)  # of 251 bases
-        (given,) = run(bench(data, place, pool, models=model), [Case("nontata", model, 1, None, setting)])
-        assert [cut[split] for split in ("valid", "test")] == [given[split] for split in ("valid", "test")], model
 
 
 def test_a_run_of_other_settings_or_examples_is_never_taken_for_this_one(
