@@ -71,16 +71,16 @@ def _decompressed(path: Path, advance: Advance) -> Blocks:
 
 
 def _copied(blocks: Blocks, target: Path) -> Blocks:
-    """Pass `blocks` on while writing them to `target`, which appears only when all have arrived."""
-    aside = target.with_name(f"{target.name}.{os.getpid()}")
-    try:
-        with aside.open("wb") as file:
-            for block in blocks:
-                file.write(block)
-                yield block
-        aside.replace(target)
-    finally:
-        aside.unlink(missing_ok=True)
+    """Pass `blocks` on while writing them to `target`."""
+    with target.open("wb") as file:
+        for block in blocks:
+            file.write(block)
+            yield block
+
+
+def _aside(target: Path) -> Path:
+    """Where this process writes what becomes `target` once it is whole."""
+    return target.with_name(f"{target.name}.{os.getpid()}")
 
 
 def _cache_key(path: Path) -> str:
@@ -119,14 +119,9 @@ def _check_readable(path: Path) -> None:
         raise InputError(f"{path} is empty; give a FASTA file with at least one sequence")
 
 
-def _plain(path: Path, cache: Path, advance: Advance) -> tuple[Path, Blocks]:
-    """Where the uncompressed bytes of `path` are, or will be when the blocks that bring them have been read."""
-    if not is_gzip(path):
-        return path, _blocks(path, advance)
-    plain = cache / f"{_cache_key(path)}.fa"
-    if plain.is_file():
-        return plain, _blocks(plain, lambda amount: None)
-    return plain, _copied(_decompressed(path, advance), plain)
+def _plain(path: Path, cache: Path) -> Path:
+    """Where the uncompressed bytes of `path` are, or will be."""
+    return cache / f"{_cache_key(path)}.fa" if is_gzip(path) else path
 
 
 def _is_damaged(plain: Path, scan: FastaScan) -> bool:
@@ -135,10 +130,9 @@ def _is_damaged(plain: Path, scan: FastaScan) -> bool:
     return not index.is_file() or index.read_text(encoding="utf-8") != index_text(scan)
 
 
-def _write_aside(text: str, target: Path) -> None:
-    aside = target.with_name(f"{target.name}.{os.getpid()}")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(target)
+def _write_whole(text: str, target: Path) -> None:
+    _aside(target).write_text(text, encoding="utf-8")
+    _aside(target).replace(target)
 
 
 def open_fasta(path: Path, cache: Path, say: Say, advance: Advance = lambda amount: None) -> Fasta:
@@ -155,18 +149,28 @@ def open_fasta(path: Path, cache: Path, say: Say, advance: Advance = lambda amou
         if error.errno in FULL_STORAGE:
             raise
         raise InputError(f"cache {cache} cannot be made ({error.strerror}); choose another with --cache") from None
-    plain, blocks = _plain(path, cache, advance)
+    plain = _plain(path, cache)
     copied = not plain.exists()
-    with closing(blocks):
-        scan = scan_blocks(blocks, str(path))
-    if not copied and plain != path and _is_damaged(plain, scan):
-        say(f"{plain} is not the copy that was made of {path.name}; it is made again")
-        plain.unlink()
-        return open_fasta(path, cache, say, advance)
+    if copied:
+        blocks = _copied(_decompressed(path, advance), _aside(plain))
+    else:
+        blocks = _blocks(plain, advance if plain == path else lambda amount: None)
+    try:
+        with closing(blocks):
+            scan = scan_blocks(blocks, str(path))
+        if not copied and plain != path and _is_damaged(plain, scan):
+            say(f"{plain} is not the copy that was made of {path.name}; it is made again")
+            plain.unlink()
+            return open_fasta(path, cache, say, advance)
+        index, text = cache / f"{_cache_key(path)}.fai", index_text(scan)
+        _write_whole(text, index)
+        if copied:  # behind its index: another process that finds the copy finds what it is held against
+            _aside(plain).replace(plain)
+    finally:
+        if copied:
+            _aside(plain).unlink(missing_ok=True)
     if copied:
         say(f"{path.name} is compressed: a plain copy is kept at {plain}; delete it when no more shards are made of it")
-    index, text = cache / f"{_cache_key(path)}.fai", index_text(scan)
-    _write_aside(text, index)
     _check_given_index(path, text, index, say)
     return Fasta(path, plain, index, scan)
 

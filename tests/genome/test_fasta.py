@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hyena_ds.errors import InputError
+from hyena_ds.genome import fasta as fasta_module
 from hyena_ds.genome.fasta import FastaReader, bare_name, open_fasta
 from hyena_ds.genome.interval import Interval
 
@@ -148,3 +149,23 @@ def test_a_damaged_copy_of_a_compressed_file_is_made_again(tmp_path, said):
     assert all_bases(again) == SEQUENCES
     assert copy.read_bytes() == CONTENT
     assert "made again" in said[1]
+
+
+def test_a_copy_appears_behind_its_index_and_only_of_a_usable_file(tmp_path, said, monkeypatch):
+    copies, write = [], fasta_module._write_whole
+
+    def noted(text: str, target: Path) -> None:
+        copies.append(list((tmp_path / "cache").glob("*.fa")))
+        write(text, target)
+
+    monkeypatch.setattr(fasta_module, "_write_whole", noted)
+    path = tmp_path / "a.fa.gz"
+    path.write_bytes(gzip.compress(CONTENT))
+    assert opened(path, tmp_path, said).plain.read_bytes() == CONTENT
+    assert copies == [[]]
+    kept = sorted((tmp_path / "cache").iterdir())
+    for content in (gzip.compress(b""), gzip.compress(b"no header\n"), gzip.compress(CONTENT)[:-9]):
+        path.write_bytes(content)
+        with pytest.raises(InputError):
+            opened(path, tmp_path, said)
+    assert sorted((tmp_path / "cache").iterdir()) == kept
