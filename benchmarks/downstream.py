@@ -43,7 +43,7 @@ from benchmarks.downstream_runs import (
     settings_of,
     timed_scores,
 )
-from benchmarks.downstream_tasks import TASKS, WITHOUT_PLACES, shortened, write_table
+from benchmarks.downstream_tasks import TASKS, WITHOUT_PLACES, shortened, write_table, write_tables
 from benchmarks.held_out import check_held_out
 from benchmarks.machine import describe_machine
 from hyena_ds.downstream.results import write_json
@@ -166,6 +166,16 @@ def begin_pool(processes: int, logs: Path) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(processes, context, initializer=begin_worker, initargs=(gpus, logs))
 
 
+def write_all_tables(pool: ProcessPoolExecutor, arguments: argparse.Namespace, tasks: Sequence[str]) -> None:
+    """Those of each task by one process, since they share what they read."""
+    begun = [
+        pool.submit(write_tables, TASKS[task], arguments.data, arguments.place, SEEDS, arguments.limit)
+        for task in tasks
+    ]
+    for tables in begun:
+        tables.result()
+
+
 async def run_all(benches: Sequence[Bench], models: Sequence[str]) -> None:
     """Every model of every task, the settings of all before any part."""
     await all_of(bench.run_model(model) for model in models for bench in benches)
@@ -213,7 +223,9 @@ def main() -> int:
     code, logs = EXIT_DONE, arguments.place / "logs"
     pool = begin_pool(arguments.processes, logs)
     try:
-        benches = [Bench(arguments, task, pool, deadline) for task in arguments.tasks.split(",")]
+        tasks = arguments.tasks.split(",")
+        write_all_tables(pool, arguments, tasks)
+        benches = [Bench(arguments, task, pool, deadline) for task in tasks]
         asyncio.run(run_all(benches, arguments.models.split(",")))
     except OutOfTime:
         print("out of time: give the same command again to go on")

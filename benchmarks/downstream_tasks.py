@@ -1,5 +1,6 @@
 """The tasks of benchmarks/downstream.py, made of the files of a data directory such as ../shared/data."""
 
+import os
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -124,9 +125,21 @@ def link_species(data: Path, place: Path) -> Path:
         (place / name).mkdir(parents=True, exist_ok=True)
         for file in files:
             link = place / name / Path(file).name
-            link.unlink(missing_ok=True)
-            link.symlink_to((data / file).resolve())
+            aside = _aside(link)
+            aside.symlink_to((data / file).resolve())
+            aside.replace(link)
     return place
+
+
+def _aside(path: Path) -> Path:
+    """Where this process makes what becomes `path`: several commands may make the same at once."""
+    return path.with_name(f"{path.name}.{os.getpid()}")
+
+
+def write_tables(task: BenchmarkTask, data: Path, place: Path, seeds: Sequence[int], limit: int | None) -> None:
+    """The table of each seed."""
+    for seed in seeds:
+        write_table(task, data, place, seed, limit)
 
 
 def write_table(task: BenchmarkTask, data: Path, place: Path, seed: int, limit: int | None = None) -> Path:
@@ -180,9 +193,8 @@ def _outside_tests(examples: Sequence[Example]) -> list[Example]:
 
 def _write(frame: pd.DataFrame, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".partial")
-    frame.to_parquet(aside, index=False)
-    aside.replace(path)
+    frame.to_parquet(_aside(path), index=False)
+    _aside(path).replace(path)
 
 
 def shortened(table: Path, train: int) -> Path:
