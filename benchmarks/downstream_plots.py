@@ -1,7 +1,6 @@
 """What the runs of benchmarks/downstream.py amount to: mean and deviation over seeds, as values and as figures."""
 
 import math
-import os
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from benchmarks.downstream_tasks import TASKS
+from benchmarks.downstream_tasks import TASKS, aside_of
 
 Row = dict[str, Any]
 Summary = dict[str, dict[str, Any]]
@@ -127,7 +126,5 @@ def plot_curves(summary: Summary, path: Path) -> None:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    """Aside first: several commands may draw the same figure at once."""
-    aside = path.with_suffix(f".{os.getpid()}.partial")
-    figure.savefig(aside, dpi=150, format="png")
-    aside.replace(path)
+    figure.savefig(aside_of(path), dpi=150, format="png")
+    aside_of(path).replace(path)

@@ -125,13 +125,12 @@ def link_species(data: Path, place: Path) -> Path:
         (place / name).mkdir(parents=True, exist_ok=True)
         for file in files:
             link = place / name / Path(file).name
-            aside = _aside(link)
-            aside.symlink_to((data / file).resolve())
-            aside.replace(link)
+            aside_of(link).symlink_to((data / file).resolve())
+            aside_of(link).replace(link)
     return place
 
 
-def _aside(path: Path) -> Path:
+def aside_of(path: Path) -> Path:
     """Where this process makes what becomes `path`: several commands may make the same at once."""
     return path.with_name(f"{path.name}.{os.getpid()}")
 
@@ -193,8 +192,8 @@ def _outside_tests(examples: Sequence[Example]) -> list[Example]:
 
 def _write(frame: pd.DataFrame, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    frame.to_parquet(_aside(path), index=False)
-    _aside(path).replace(path)
+    frame.to_parquet(aside_of(path), index=False)
+    aside_of(path).replace(path)
 
 
 def shortened(table: Path, train: int) -> Path:

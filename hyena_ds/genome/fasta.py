@@ -119,11 +119,6 @@ def _check_readable(path: Path) -> None:
         raise InputError(f"{path} is empty; give a FASTA file with at least one sequence")
 
 
-def _plain(path: Path, cache: Path) -> Path:
-    """Where the uncompressed bytes of `path` are, or will be."""
-    return cache / f"{_cache_key(path)}.fa" if is_gzip(path) else path
-
-
 def _is_damaged(plain: Path, scan: FastaScan) -> bool:
     """Whether a cached copy is no longer what its index, written when the copy was made, describes."""
     index = plain.with_suffix(".fai")
@@ -133,6 +128,19 @@ def _is_damaged(plain: Path, scan: FastaScan) -> bool:
 def _write_whole(text: str, target: Path) -> None:
     _aside(target).write_text(text, encoding="utf-8")
     _aside(target).replace(target)
+
+
+def _scan_and_copy(path: Path, plain: Path, index: Path, advance: Advance) -> FastaScan:
+    """Scan a compressed file. Its copy appears behind its index: who finds the one finds what it is held against."""
+    aside = _aside(plain)
+    try:
+        with closing(_copied(_decompressed(path, advance), aside)) as blocks:
+            scan = scan_blocks(blocks, str(path))
+        _write_whole(index_text(scan), index)
+        aside.replace(plain)
+    finally:
+        aside.unlink(missing_ok=True)
+    return scan
 
 
 def open_fasta(path: Path, cache: Path, say: Say, advance: Advance = lambda amount: None) -> Fasta:
@@ -149,29 +157,20 @@ def open_fasta(path: Path, cache: Path, say: Say, advance: Advance = lambda amou
         if error.errno in FULL_STORAGE:
             raise
         raise InputError(f"cache {cache} cannot be made ({error.strerror}); choose another with --cache") from None
-    plain = _plain(path, cache)
-    copied = not plain.exists()
-    if copied:
-        blocks = _copied(_decompressed(path, advance), _aside(plain))
-    else:
-        blocks = _blocks(plain, advance if plain == path else lambda amount: None)
-    try:
-        with closing(blocks):
+    index = cache / f"{_cache_key(path)}.fai"
+    plain = index.with_suffix(".fa") if is_gzip(path) else path
+    if plain.exists():
+        with closing(_blocks(plain, advance if plain == path else lambda amount: None)) as blocks:
             scan = scan_blocks(blocks, str(path))
-        if not copied and plain != path and _is_damaged(plain, scan):
+        if plain != path and _is_damaged(plain, scan):
             say(f"{plain} is not the copy that was made of {path.name}; it is made again")
             plain.unlink()
             return open_fasta(path, cache, say, advance)
-        index, text = cache / f"{_cache_key(path)}.fai", index_text(scan)
-        _write_whole(text, index)
-        if copied:  # behind its index: another process that finds the copy finds what it is held against
-            _aside(plain).replace(plain)
-    finally:
-        if copied:
-            _aside(plain).unlink(missing_ok=True)
-    if copied:
+        _write_whole(index_text(scan), index)
+    else:
+        scan = _scan_and_copy(path, plain, index, advance)
         say(f"{path.name} is compressed: a plain copy is kept at {plain}; delete it when no more shards are made of it")
-    _check_given_index(path, text, index, say)
+    _check_given_index(path, index_text(scan), index, say)
     return Fasta(path, plain, index, scan)
 
 

@@ -17,13 +17,13 @@ LAUNCHER_VARIABLES = {
     # Not SLURM_NTASKS: a batch script has it too, with SLURM_PROCID=0, and its own commands are alone.
     "SLURM": ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"),
 }
-ANY_FREE_PORT = 0  # which a process alone takes as it listens: a port sought before could be another's by then
 LOCAL_WORLD_VARIABLES = {
     "deepspeed or torchrun": ("LOCAL_WORLD_SIZE", "LOCAL_SIZE"),  # torchrun, deepspeed
     "Open MPI": ("OMPI_COMM_WORLD_LOCAL_SIZE",),
     "MPICH": ("MPI_LOCALNRANKS",),
     "SLURM": (),  # counted in SLURM_STEP_TASKS_PER_NODE
 }
+ANY_FREE_PORT = 0  # which a process alone takes as it listens: a port sought before could be another's by then
 
 
 @dataclass(frozen=True)
