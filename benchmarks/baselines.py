@@ -2,8 +2,10 @@
 
 import copy
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from hyena_ds.downstream.metrics import Predictions, Scores, score
 from hyena_ds.downstream.split import SPLITS
@@ -22,6 +25,7 @@ from hyena_ds.hub.task_head import TaskKind
 CHANNELS, KERNELS, POOL = 128, (11, 7, 5), 4
 WARMUP_FRACTION = 0.05
 LENGTH_CLASSES = 20
+Tensors = tuple[Tensor, ...] | list[Tensor]
 # As fine-tuning has them.
 WEIGHT_DECAY, CLIPPING = 0.1, 1.0
 
@@ -123,7 +127,10 @@ class ConvolutionalNetwork(nn.Module):
 
 @dataclass(frozen=True)
 class CnnTraining:
-    """As fine-tuning: so many steps of `batch` examples, a score every `score_every`, an end after `patience` worse."""
+    """As fine-tuning: so many steps of `batch` examples, a score every `score_every`, an end after `patience` worse.
+
+    `average_weights` is the decay of the average that is scored and kept, None where the weights themselves are.
+    """
 
     steps: int
     batch: int
@@ -134,6 +141,7 @@ class CnnTraining:
     either_strand: bool
     dropout: float
     seed: int
+    average_weights: float | None = None
 
 
 def _padded(sequences: list[np.ndarray], width: int, device: torch.device) -> Tensor:
@@ -157,6 +165,9 @@ class CnnRun:
         }
         self.labels = torch.from_numpy(table.labels["train"]).to(device)
         self.model = ConvolutionalNetwork(width, table.classes, training.dropout).to(device)
+        self.scored = self.model
+        if (decay := training.average_weights) is not None:
+            self.scored = AveragedModel(self.model, multi_avg_fn=average_function(decay), use_buffers=True)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=training.learning_rate, weight_decay=WEIGHT_DECAY
         )
@@ -164,7 +175,7 @@ class CnnRun:
     def run(self) -> dict[str, Scores]:
         """Valid and test scores of the best validation step."""
         training, best, worse = self.training, -math.inf, 0
-        kept = copy.deepcopy(self.model.state_dict())
+        kept = copy.deepcopy(self.scored.state_dict())
         for step, numbers in enumerate(self._batches(), start=1):
             self._step(step, numbers)
             if step % training.score_every and step < training.steps:
@@ -172,10 +183,10 @@ class CnnRun:
             value = self._scores("valid")[training.metric]
             better = value > best
             best, worse = (value, 0) if better else (best, worse + 1)
-            kept = copy.deepcopy(self.model.state_dict()) if better else kept
+            kept = copy.deepcopy(self.scored.state_dict()) if better else kept
             if worse >= training.patience:
                 break
-        self.model.load_state_dict(kept)
+        self.scored.load_state_dict(kept)
         return {split: self._scores(split) for split in SPLITS[1:]}
 
     def _batches(self) -> list[Tensor]:
@@ -197,13 +208,24 @@ class CnnRun:
         functional.cross_entropy(self.model(bases), self.labels[numbers]).backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), CLIPPING)
         self.optimizer.step()
+        if isinstance(self.scored, AveragedModel):
+            self.scored.update_parameters(self.model)
 
     @torch.no_grad()
     def _scores(self, split: str) -> Scores:
-        self.model.eval()
+        self.scored.eval()
         strands = [self.bases[split], self.reverse[split]][: 2 if self.training.either_strand else 1]
-        outputs = [torch.cat([self.model(part) for part in strand.split(256)]) for strand in strands]
+        outputs = [torch.cat([self.scored(part) for part in strand.split(256)]) for strand in strands]
         return self.table.scores(split, torch.stack(outputs).mean(dim=0).cpu().double().numpy())
+
+
+def average_function(decay: float) -> Callable[[Tensors, Tensors, Any], None]:
+    """As `update_average` of fine-tuning, told the averages, the values and the updates before this one."""
+
+    def move(averages: Tensors, values: Tensors, updates: Any) -> None:
+        get_ema_multi_avg_fn(min(decay, (2 + int(updates)) / (11 + int(updates))))(averages, values, updates)
+
+    return move
 
 
 def rate_factor(step: int, steps: int) -> float:

@@ -79,6 +79,8 @@ class Bench:
             "either_strand": self.task.either_strand,
             "shape": self.shape,
         }
+        extra = {"average_weights": self.task.average_weights, "resid_dropout": self.task.resid_dropout}
+        self.common |= {name: value for name, value in extra.items() if value is not None}
         self._read_rows()
         if task in WITHOUT_PLACES and PRETRAINED in arguments.models.split(","):
             tested = pd.read_parquet(self._whole_table(SEEDS[0]), filters=[("split", "==", "test")])

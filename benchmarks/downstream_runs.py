@@ -78,6 +78,7 @@ class Run:
                 metric=task.metric,
                 either_strand=task.either_strand,
                 dropout=self.case.setting["dropout"],
+                average_weights=task.average_weights,
                 seed=self.case.seed,
             )
             found = CnnRun(table, training, torch.device("cuda" if torch.cuda.is_available() else "cpu")).run()
@@ -85,8 +86,10 @@ class Run:
 
     def _fine_tuned(self) -> SplitScores:
         case, task = self.case, TASKS[self.case.task]
-        start = {"checkpoint": str(self.model)} if case.model == PRETRAINED else {}
-        shape = {} if start else {"model": self.shape}
+        dropouts = {} if task.resid_dropout is None else {"resid_dropout": task.resid_dropout}
+        pretrained = case.model == PRETRAINED
+        start = {"checkpoint": str(self.model), **dropouts} if pretrained else {}
+        shape = {} if pretrained else {"model": self.shape | dropouts}
         sections = {
             "run_directory": str(self.directory),
             "seed": case.seed,
@@ -104,6 +107,7 @@ class Run:
                 "patience": PATIENCE,
                 "bootstrap": 0,
                 "average_strands": task.either_strand,
+                "average_weights": task.average_weights,
             },
             "checkpoint": {"every_steps": self.steps},
             "logging": {"every_steps": self.steps, "tensorboard": False},

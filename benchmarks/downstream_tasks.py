@@ -36,7 +36,7 @@ SPECIES = {
 # Tasks whose test sequences have no coordinates of this assembly; the others test on the end of the chromosome.
 WITHOUT_PLACES = ("regulatory", "ocr", "nontata", "nontata_apart")
 SPECIES_BASES = 1024
-SPECIES_WINDOWS = (80_000, 5_000, 10_000)
+SPECIES_WINDOWS = (160_000, 5_000, 10_000)
 SPLICE_BASES = 600
 TABLE_COLUMNS = ("split", "label", "id", "chromosome", "start", "end", "strand", "sequence")
 
@@ -47,7 +47,8 @@ class BenchmarkTask:
 
     `either_strand` says that both strands of a sequence have one label. A fine-tuned head reads the means of so many
     `parts` of a sequence, since the CNN sees places, too. Both networks choose of `rates` of learning and of `dropouts`
-    before their heads.
+    before their heads; both are scored by the average of their weights with the decay `average_weights`, or by the
+    weights themselves. `resid_dropout` is that of fine-tuned models, where it is another than their shape's.
     """
 
     name: str
@@ -58,6 +59,8 @@ class BenchmarkTask:
     parts: int = 16
     rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3)
     dropouts: tuple[float, ...] = (0.2,)
+    average_weights: float | None = None
+    resid_dropout: float | None = None
 
 
 TASKS = {
@@ -67,7 +70,16 @@ TASKS = {
         BenchmarkTask("ocr", "binary", "accuracy", epochs=15, either_strand=True),
         BenchmarkTask("nontata", "binary", "accuracy", epochs=60, either_strand=False),
         BenchmarkTask("nontata_apart", "binary", "accuracy", epochs=20, either_strand=False),
-        BenchmarkTask("species", "multiclass", "accuracy", epochs=4, either_strand=True, rates=(3e-4, 1e-3)),
+        BenchmarkTask(
+            "species",
+            "multiclass",
+            "accuracy",
+            epochs=2,
+            either_strand=True,
+            rates=(3e-4, 1e-3),
+            average_weights=0.995,
+            resid_dropout=0.2,
+        ),
         *(
             BenchmarkTask(
                 name,
@@ -104,6 +116,7 @@ def sources(name: str, data: Path, place: Path, seed: int) -> tuple[TaskDataConf
                 length=SPECIES_BASES,
                 windows=SPECIES_WINDOWS,
                 by_position=tuple(SPECIES),
+                chromosome_weights="bases",
             )
             folders = link_species(data, place / "species")
             return TaskDataConfig(train=str(folders), format="species", species=species), SplitConfig()

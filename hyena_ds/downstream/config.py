@@ -56,12 +56,15 @@ class ScoringConfig(Section):
     """The validation set is scored every `every_steps` steps (by default once an epoch); the best step is kept.
 
     `patience` ends the run after so many scores without a better one. `average_strands` averages the outputs of both
-    strands. `bootstrap` draws give the confidence intervals, in which a share of `confidence` lies; 0 draws: none.
+    strands. `average_weights` scores, keeps and exports not the weights of a step but their exponential moving average
+    with this decay. `bootstrap` draws give the confidence intervals, in which a share of `confidence` lies; 0 draws:
+    none.
     """
 
     every_steps: int | None = Field(default=None, gt=0)
     patience: int | None = Field(default=None, gt=0)
     average_strands: bool = False
+    average_weights: float | None = Field(default=None, gt=0, lt=1)
     bootstrap: int = Field(default=1000, ge=0)
     confidence: float = Field(default=0.95, gt=0, lt=1)
 

@@ -1,7 +1,6 @@
 """Fine-tuning from a config to finished run directories: one for each seed and fold."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,23 +9,17 @@ from hyena_ds.config.load import dump_config
 from hyena_ds.downstream.best import best_path
 from hyena_ds.downstream.config import FineTuneConfig
 from hyena_ds.downstream.members import members_of, summarise
-from hyena_ds.downstream.model import TaskModel
 from hyena_ds.downstream.open import check_head, open_fine_tuning, read_start
 from hyena_ds.downstream.plan import PlannedFineTuning, plan_fine_tuning, read_cache
-from hyena_ds.downstream.predict import WholeModel
 from hyena_ds.downstream.read import read_examples
 from hyena_ds.downstream.results import RESULTS_NAME, leave_results
 from hyena_ds.downstream.run import FineTuningRun
-from hyena_ds.engine.checkpoint import load_parameters
 from hyena_ds.engine.checkpoint_store import read_checkpoint
 from hyena_ds.engine.distributed import from_main, process_group
 from hyena_ds.errors import EXIT_DONE, InputError
 from hyena_ds.hub.pretrained import PretrainedModel
-from hyena_ds.hub.target_scale import without_scale
-from hyena_ds.model.parameters import is_table
 from hyena_ds.parallel.environment import ProcessEnvironment
 from hyena_ds.parallel.heartbeat import Heartbeat
-from hyena_ds.training.build import execution_of
 from hyena_ds.training.loop import train
 from hyena_ds.training.plan import check_run_directory
 from hyena_ds.training.run import CONFIG_NAME
@@ -123,21 +116,12 @@ def _leave_results(run: FineTuningRun) -> None:
     """Score the best step on what was never trained on, and write everything that a finished run leaves."""
     run.heartbeat.phase = "scoring the best step"
     planned = run.fine_tuning
-    run.predictor = replace(run.predictor, forward=_best_forward(run))
+    best = best_path(planned.directory, run.best.step)
+    run.score_with(read_checkpoint(best).parameters, best)
     predictions = {name: run.predict(name) for name in ("valid", "test") if len(planned.sets[name])}
     if run.environment.is_main:
         for line in leave_results(planned, run.best.step, predictions):
             run.progress.say(line)
-
-
-def _best_forward(run: FineTuningRun) -> WholeModel:
-    path = best_path(run.planned.directory, run.best.step)
-    checkpoint = read_checkpoint(path)
-    checkpoint = replace(checkpoint, parameters=without_scale(checkpoint.parameters))
-    share_tables = not any(is_table(name) for name in checkpoint.parameters)
-    model = TaskModel(run.fine_tuning.shape, execution_of(run.config, run.sequence), share_tables=share_tables)
-    load_parameters(model, checkpoint, path)
-    return WholeModel(model, run.engine.device, bf16=run.engine.bf16)
 
 
 def _print_summary(config: FineTuneConfig, directories: Sequence[Path]) -> None:

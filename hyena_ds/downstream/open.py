@@ -62,7 +62,7 @@ def open_fine_tuning(
     config, directory = planned.config, planned.directory / CHECKPOINTS_NAME
     resumed = find_checkpoint(planned, planned.shape.model)
     if resumed is not None:
-        _check_classes(resumed, planned, directory)
+        _check_kind(resumed, planned, directory)
         _check_examples(resumed, planned, directory)
         if _is_complete(resumed, planned):
             _check_unchanged(resumed, planned, directory)
@@ -117,8 +117,8 @@ def _check_unchanged(checkpoint: Checkpoint, planned: PlannedFineTuning, place: 
         )
 
 
-def _check_classes(checkpoint: Checkpoint, planned: PlannedFineTuning, place: Path) -> None:
-    """Raises InputError where outputs of the same number would mean other classes, or be read in another way."""
+def _check_kind(checkpoint: Checkpoint, planned: PlannedFineTuning, place: Path) -> None:
+    """Raises InputError where the checkpoint is of other classes or another method, or other weights are scored."""
     saved = read_yaml_text(checkpoint.config, str(place))
     before = tuple(saved.get("task", {}).get("classes") or ())
     if before != planned.classes:
@@ -126,9 +126,15 @@ def _check_classes(checkpoint: Checkpoint, planned: PlannedFineTuning, place: Pa
             f"the checkpoints in {place} are of the classes {', '.join(before)}, the task now has "
             f"{', '.join(planned.classes)}; choose another run_directory"
         )
-    method = saved.get("method")
-    if method != planned.config.method:
-        raise InputError(
-            f"the checkpoints in {place} are of method={method}, the config says {planned.config.method}; "
-            "choose another run_directory"
-        )
+    for name, was, now in (
+        ("method", saved.get("method"), planned.config.method),
+        (
+            "scoring.average_weights",
+            saved.get("scoring", {}).get("average_weights"),
+            planned.config.scoring.average_weights,
+        ),
+    ):
+        if was != now:
+            raise InputError(
+                f"the checkpoints in {place} are of {name}={was}, the config says {now}; choose another run_directory"
+            )

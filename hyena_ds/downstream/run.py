@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,15 +15,21 @@ from hyena_ds.downstream.best import BestScore, keep_best
 from hyena_ds.downstream.dataset import ExampleBatch
 from hyena_ds.downstream.loss import count_targets, loss_sum
 from hyena_ds.downstream.metrics import Predictions, score
+from hyena_ds.downstream.model import TaskModel
 from hyena_ds.downstream.parts import TaskParts
 from hyena_ds.downstream.plan import PlannedFineTuning
-from hyena_ds.downstream.predict import Predictor
+from hyena_ds.downstream.predict import Predictor, WholeModel
+from hyena_ds.engine.checkpoint import load_parameters
+from hyena_ds.engine.checkpoint_store import Checkpoint
 from hyena_ds.engine.engine import TrainingEngine
-from hyena_ds.engine.optimizer_state import gather_parameters
+from hyena_ds.engine.optimizer_state import AVERAGE, gather_parameters, gather_state, update_average
 from hyena_ds.genome.alphabet import A
+from hyena_ds.hub.target_scale import without_scale
 from hyena_ds.model.dropout import dropout_keys
+from hyena_ds.model.parameters import is_table
 from hyena_ds.model.sequence import SequencePart
 from hyena_ds.parallel.heartbeat import Heartbeat
+from hyena_ds.training.build import execution_of
 from hyena_ds.training.run import Run
 from hyena_ds.training.stages import Stage
 
@@ -120,12 +127,20 @@ class FineTuningRun(Run):
     def epoch(self, stage: Stage, sample: int) -> int:
         return sample // len(self.fine_tuning.sets["train"])
 
+    def advance(self, tokens: int, *, skipped: bool) -> None:
+        super().advance(tokens, skipped=skipped)
+        decay = self.config.scoring.average_weights
+        if decay is not None and not skipped:
+            update_average(self.engine, decay, self.step - self.skipped_steps)
+
     def validation_due(self) -> bool:
         return self.due(self.fine_tuning.score_every)
 
     def validate(self) -> None:
         """Score the validation set and keep the parameters where they are the best so far."""
         self.heartbeat.phase = f"scoring after step {self.step}"
+        if self.config.scoring.average_weights is not None:
+            self.score_with(self._kept_parameters(), "the average of the weights")
         predictions = self.predict("valid")
         scores = score(predictions)
         mean_loss = self._mean_loss(predictions)
@@ -148,8 +163,22 @@ class FineTuningRun(Run):
         total = loss_sum(kind, *parts)
         return float(total) / max(count_targets(kind, targets), 1)
 
+    def score_with(self, parameters: dict[str, Tensor], place: Path | str) -> None:
+        """Predict by these whole parameters from now on, which come from `place`: each rank has all of them."""
+        given = Checkpoint(step=self.step, parameters=without_scale(parameters), config="")
+        share_tables = not any(is_table(name) for name in given.parameters)
+        execution = execution_of(self.config, self.sequence)
+        model = TaskModel(self.fine_tuning.shape, execution, share_tables=share_tables)
+        load_parameters(model, given, place)
+        forward = WholeModel(model, self.engine.device, bf16=self.engine.bf16)
+        self.predictor = replace(self.predictor, forward=forward)
+
+    def _kept_parameters(self) -> dict[str, Tensor]:
+        """What is scored and kept: the parameters, or their average once there was an update."""
+        return (gather_state(self.engine, AVERAGE) or gather_parameters(self.engine)) | self.fixed
+
     def _keep_best(self) -> None:
-        parameters = gather_parameters(self.engine) | self.fixed
+        parameters = self._kept_parameters()
         if self.environment.is_main:
             config = dump_config(self.config)
             keep_best(self.planned.directory, self.step, parameters, config, saved_best=self._saved_best)
@@ -159,7 +188,7 @@ class FineTuningRun(Run):
         self._saved_best = self.best.step
 
     def predict(self, split: str) -> Predictions:
-        """The outputs of the present parameters for a split; every rank must call it."""
+        """The outputs for a split of the present parameters, or of those of `score_with`; every rank must call it."""
         found = self.fine_tuning.sets[split]
         average = self.config.scoring.average_strands
         outputs = self.predictor.outputs(found, len(self.fine_tuning.classes), average_strands=average)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from hyena_ds.engine.checkpoint_store import Checkpoint, prune, write_checkpoint
 from hyena_ds.engine.distributed import sum_over_ranks
 from hyena_ds.engine.engine import TrainingEngine
-from hyena_ds.engine.optimizer_state import MOMENTS, adam_step, gather_moment, gather_parameters, restore_moments
+from hyena_ds.engine.optimizer_state import STATES, adam_step, gather_parameters, gather_state, restore_states
 from hyena_ds.errors import InputError, StorageError
 
 
@@ -34,7 +34,7 @@ def save_checkpoint(
         config=config,
         adam_step=adam_step(engine),
         progress=progress,
-        **{moment: gather_moment(engine, moment) for moment in MOMENTS},
+        **{name: gather_state(engine, name) for name in STATES},
     )
     failure: StorageError | None = None
     if is_main:
@@ -75,6 +75,7 @@ def load_parameters(model: nn.Module, checkpoint: Checkpoint, place: Path | str)
 
 
 def load_optimizer(engine: TrainingEngine, checkpoint: Checkpoint) -> None:
-    """Set Adam's state as the checkpoint has it; one made before the first step has none."""
+    """Set Adam's state, and the average where it is kept, as the checkpoint has it; before the first step none is."""
     if checkpoint.adam_step:
-        restore_moments(engine, checkpoint.adam_step, {moment: getattr(checkpoint, moment) for moment in MOMENTS})
+        found = {name: getattr(checkpoint, name) for name in STATES}
+        restore_states(engine, checkpoint.adam_step, {name: values for name, values in found.items() if values})

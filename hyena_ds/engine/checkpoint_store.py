@@ -1,7 +1,7 @@
 """Checkpoint directories: complete or absent, checked by a manifest, portable, without pickle.
 
 checkpoints/step-00000040/
-    parameters-00001-of-00001.safetensors   fp32, and exp_avg-..., exp_avg_sq-...
+    parameters-00001-of-00001.safetensors   fp32, and exp_avg-..., exp_avg_sq-..., average-...
     state.json                              step, Adam's step, and what the caller keeps
     config.yaml                             the resolved config of the run
     manifest.json                           name → SHA-256 and bytes; written last
@@ -25,7 +25,7 @@ from hyena_ds.config.section import Section
 from hyena_ds.errors import FULL_STORAGE, InputError, StorageError
 
 MANIFEST_NAME, STATE_NAME, CONFIG_NAME = "manifest.json", "state.json", "config.yaml"
-TENSOR_KINDS = ("parameters", "exp_avg", "exp_avg_sq")
+TENSOR_KINDS = ("parameters", "exp_avg", "exp_avg_sq", "average")
 PREFIX, PARTIAL = "step-", ".partial-"
 FILE_BYTES = 2 * 2**30
 
@@ -41,8 +41,8 @@ class CheckpointConfig(Section):
 class Checkpoint:
     """What a checkpoint holds: fp32 tensors by parameter name, and JSON values.
 
-    `exp_avg` and `exp_avg_sq` are Adam's moments after `adam_step` updates; empty before the first. `progress` is
-    the caller's: the cursor and its counters.
+    `exp_avg` and `exp_avg_sq` are Adam's moments after `adam_step` updates, `average` is that of the parameters, where
+    it is kept; all are empty before the first update. `progress` is the caller's: the cursor and its counters.
     """
 
     step: int
@@ -51,6 +51,7 @@ class Checkpoint:
     adam_step: int = 0
     exp_avg: dict[str, Tensor] = field(default_factory=dict)
     exp_avg_sq: dict[str, Tensor] = field(default_factory=dict)
+    average: dict[str, Tensor] = field(default_factory=dict)
     progress: dict[str, Any] = field(default_factory=dict)
 
 

@@ -76,6 +76,30 @@ def test_the_cnn_ends_after_worse_scores_and_returns_its_best_step(tmp_path: Pat
     assert result["valid"]["accuracy"] == max(valid) > valid[-1]
 
 
+def test_the_cnn_is_scored_by_the_average_of_its_weights(tmp_path: Path) -> None:
+    run = CnnRun(
+        toy(tmp_path), training(steps=20, score_every=20, learning_rate=3e-4, average_weights=0.5), torch.device("cpu")
+    )
+    steps, step_of = list[dict[str, torch.Tensor]](), run._step
+
+    def noted(step: int, numbers: torch.Tensor) -> None:
+        step_of(step, numbers)
+        steps.append({name: value.double() for name, value in run.model.state_dict().items()})
+
+    run._step = noted  # type: ignore[method-assign]
+    found = run.run()
+    expected = steps[0]
+    for updates, now in enumerate(steps[1:], start=2):
+        decay = min(0.5, (1 + updates) / (10 + updates))
+        expected = {name: decay * value + (1 - decay) * now[name] for name, value in expected.items()}
+    kept = {name.removeprefix("module."): value for name, value in run.scored.state_dict().items()}
+    for name in expected:
+        if not name.endswith("num_batches_tracked"):
+            torch.testing.assert_close(kept[name].double(), expected[name], rtol=1e-5, atol=1e-7)
+    run.scored = run.model
+    assert run._scores("valid")["auroc"] != found["valid"]["auroc"]
+
+
 def test_the_rate_warms_up_and_falls_to_a_tenth() -> None:
     factors = [rate_factor(step, 100) for step in range(1, 101)]
     assert factors[:5] == [0.2, 0.4, 0.6, 0.8, 1.0]

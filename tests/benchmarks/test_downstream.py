@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import dataclasses
 import gzip
 import json
 import math
@@ -19,18 +20,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from safetensors.torch import load_file, save_file
 
 from benchmarks import downstream
 from benchmarks.baselines import other_strand
 from benchmarks.downstream import Bench, OutOfTime, all_of, begin_pool
 from benchmarks.downstream_plots import chosen, plot_bars, plot_curves, summarise
-from benchmarks.downstream_runs import CNN, KMERS, MODELS, PRETRAINED, SCRATCH, Case
+from benchmarks.downstream_runs import CNN, KMERS, MODELS, PRETRAINED, SCRATCH, Case, Run
 from benchmarks.downstream_tasks import CHR20_BASES, TASKS, TEST_START, VALID_START, shortened, sources, write_table
 from benchmarks.held_out import SEQUENCES_NAME, write_digests
 from benchmarks.likeness import alike
 from hyena_ds.errors import EXIT_RESTART, InputError
 from hyena_ds.genome.alphabet import encode
+from hyena_ds.hub.pretrained import read_pretrained
 from tests.cluster.launch import started
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -134,6 +137,12 @@ def test_what_is_drawn_of_genomes_is_the_same_for_every_seed(tmp_path: Path) -> 
         assert sources(task, tmp_path, tmp_path, 1) == sources(task, tmp_path, tmp_path, 2)
 
 
+def test_the_windows_of_a_species_are_drawn_by_the_bases_of_its_chromosomes(tmp_path: Path) -> None:
+    config, _ = sources("species", tmp_path, tmp_path, 1)
+    assert config.species is not None
+    assert config.species.chromosome_weights == "bases"
+
+
 def row(model: str, seed: int, train: int | None, rate: float, valid: float | None, test: float) -> dict[str, Any]:
     scores = {"valid": {"accuracy": valid}, "test": {"accuracy": test}}
     return {"task": "ocr", "model": model, "seed": seed, "train": train, "setting": {"learning_rate": rate}, **scores}
@@ -214,6 +223,20 @@ def test_a_run_is_kept_and_never_done_twice(data: Path, tmp_path: Path, pool: Pr
     assert "average_strands: false" in config
     assert "parts: 16" in config
     assert "d_model: 64" in config
+
+
+@pytest.mark.parametrize("model", [PRETRAINED, SCRATCH])
+def test_the_average_and_the_dropout_of_a_task_reach_its_runs(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    task = replace(TASKS["nontata"], average_weights=0.9, resid_dropout=0.3)
+    monkeypatch.setitem(TASKS, "nontata", task)
+    table = write_table(task, data, tmp_path, 1, limit=10)
+    shape = dataclasses.asdict(read_pretrained(GOLDEN).config)
+    Run(Case("nontata", model, 1, None, SETTING), table, 1, tmp_path / "run", GOLDEN, shape).scores()
+    config = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
+    assert config["scoring"]["average_weights"] == 0.9
+    assert config["model"]["resid_dropout"] == 0.3
 
 
 def test_a_run_of_other_settings_or_examples_is_never_taken_for_this_one(

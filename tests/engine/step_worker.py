@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from hyena_ds.engine.config import EngineConfig, OptimizerConfig
 from hyena_ds.engine.distributed import leave, start
 from hyena_ds.engine.engine import TrainingEngine
-from hyena_ds.engine.optimizer_state import MOMENTS, gather_moment, gather_parameters
+from hyena_ds.engine.optimizer_state import AVERAGE, STATES, gather_parameters, gather_state, update_average
 from hyena_ds.model.block import Block
 from hyena_ds.model.config import ModelConfig
 from hyena_ds.model.dropout import dropout_keys
@@ -30,6 +30,7 @@ from hyena_ds.parallel.environment import read_environment
 from hyena_ds.parallel.sequence import SequenceGroup
 
 SAMPLES, LENGTH, STEPS = 8, 24, 3
+DECAY = 0.28  # of the average: reached at the third step
 OPTIMIZER = OptimizerConfig(
     learning_rate=1e-2, filter_learning_rate=5e-3, gradient_clipping=0.5, warmup_fraction=0.0, epsilon=1e-3
 )
@@ -159,8 +160,10 @@ def run_case(case: Case, sequence: SequencePart, rows: Any) -> dict[str, Any]:
         result = engine.apply(local_loss, valid_targets=valid, step=step)
         found["loss"].append(result.loss)
         found["norm"].append(result.grad_norm)
+        update_average(engine, DECAY, step + 1)
     # Clones: at stage 0 what is gathered are the parameters themselves.
     found["parameters"] = {name: value.clone() for name, value in gather_parameters(engine).items()}
+    found["average"] = {name: value.clone() for name, value in gather_state(engine, AVERAGE).items()}
     found["after_nan"] = _step_with_nan(engine, rows, case, sequence)
     found["before_drop"] = _everything(engine)
     found["after_drop"] = _dropped_step(engine, rows, loss_of(0, case, sequence))
@@ -179,12 +182,12 @@ def _step_with_nan(engine: TrainingEngine, rows: Any, case: Case, sequence: Sequ
 
 
 def _everything(engine: TrainingEngine) -> dict[str, Tensor]:
-    moments = {f"{moment} {name}": value for moment in MOMENTS for name, value in gather_moment(engine, moment).items()}
-    return {name: value.clone() for name, value in (gather_parameters(engine) | moments).items()}
+    states = {f"{state} {name}": value for state in STATES for name, value in gather_state(engine, state).items()}
+    return {name: value.clone() for name, value in (gather_parameters(engine) | states).items()}
 
 
 def _dropped_step(engine: TrainingEngine, rows: Any, loss: Any) -> dict[str, Tensor]:
-    """Parameters and moments after a step that was dropped before its last micro-batch, the engine's last."""
+    """Parameters and all states after a step that was dropped before its last micro-batch, the engine's last."""
     if len(rows) == 1:
         return {}
     calls = iter(range(1, len(rows)))

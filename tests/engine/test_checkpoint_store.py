@@ -24,7 +24,7 @@ from tests.engine.ranks import ROOT
 def make_checkpoint(step: int, elements: int = 1000) -> Checkpoint:
     torch.manual_seed(step)
     names = ("backbone.a.weight", "backbone.b.weight")
-    first, second, third = ({name: torch.randn(elements) for name in names} for _ in range(3))
+    first, second, third, fourth = ({name: torch.randn(elements) for name in names} for _ in range(4))
     return Checkpoint(
         step=step,
         parameters=first,
@@ -32,6 +32,7 @@ def make_checkpoint(step: int, elements: int = 1000) -> Checkpoint:
         adam_step=step,
         exp_avg=second,
         exp_avg_sq=third,
+        average=fourth,
         progress={"cursor": {"stage": 0, "epoch": 1, "sample": 7}, "tokens": 2**40},
     )
 
@@ -39,7 +40,7 @@ def make_checkpoint(step: int, elements: int = 1000) -> Checkpoint:
 def test_a_checkpoint_reads_back_as_it_was(tmp_path: Path) -> None:
     written = make_checkpoint(12)
     found = read_checkpoint(write_checkpoint(tmp_path, written))
-    for kind in ("parameters", "exp_avg", "exp_avg_sq"):
+    for kind in ("parameters", "exp_avg", "exp_avg_sq", "average"):
         for name, value in getattr(written, kind).items():
             assert torch.equal(getattr(found, kind)[name], value)
     assert (found.step, found.adam_step, found.progress, found.config) == (12, 12, written.progress, written.config)

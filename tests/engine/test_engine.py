@@ -16,7 +16,18 @@ from hyena_ds.engine.optimizer import build_optimizer, learning_rate_factor
 from hyena_ds.model.parameters import is_filter_parameter
 from hyena_ds.model.sequence import WholeSequence
 from tests.engine.ranks import run_ranks
-from tests.engine.step_worker import OPTIMIZER, SAMPLES, STEPS, Case, half, loss_of, make_batch, make_model, pairs
+from tests.engine.step_worker import (
+    DECAY,
+    OPTIMIZER,
+    SAMPLES,
+    STEPS,
+    Case,
+    half,
+    loss_of,
+    make_batch,
+    make_model,
+    pairs,
+)
 
 TOLERANCE = 1e-5
 WORKER = Path(__file__).with_name("step_worker.py")
@@ -44,6 +55,11 @@ def plain(inputs: str, model_name: str) -> dict[str, Any]:
         found["loss"].append(float(loss.detach()))
         optimizer.step()
         optimizer.zero_grad()
+        now = {name: value.detach().double() for name, value in model.named_parameters()}
+        decay = min(DECAY, (2 + step) / (11 + step)) if step else 0.0
+        found["average"] = {
+            name: decay * found["average"][name] + (1 - decay) * value if step else value for name, value in now.items()
+        }
     found["parameters"] = {name: value.detach() for name, value in model.named_parameters()}
     return found
 
@@ -104,6 +120,16 @@ def test_parameters_after_three_clipped_steps_are_the_plain_ones(results: Any) -
     for case, found in results.items():
         for name, expected in plain(case.inputs, case.model)["parameters"].items():
             assert _error(found["parameters"][name], expected) <= TOLERANCE, (case, name)
+
+
+def test_the_average_of_the_parameters_is_the_plain_one(results: Any) -> None:
+    for case, found in results.items():
+        expected = plain(case.inputs, case.model)
+        assert found["average"].keys() == expected["average"].keys()
+        for name, average in expected["average"].items():
+            assert _error(found["average"][name], average) <= TOLERANCE, (case, name)
+    moved = max(_error(expected["parameters"][name], average) for name, average in expected["average"].items())
+    assert moved > 100 * TOLERANCE
 
 
 def test_a_gradient_that_is_no_number_changes_nothing(results: Any) -> None:
