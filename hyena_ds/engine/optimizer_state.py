@@ -72,7 +72,7 @@ def _link_states(engine: TrainingEngine) -> None:
 def gather_state(engine: TrainingEngine, name: str) -> dict[str, Tensor]:
     """One of STATES for every parameter, fp32 on the CPU; all ranks must call it. Empty where it is not kept (yet)."""
     states = _adam(engine).state
-    if not all(name in states.get(tensor, ()) for tensor in _optimizer_tensors(engine)):
+    if not any(name in states.get(tensor, ()) for tensor in _optimizer_tensors(engine)):
         return {}
     if engine.zero_stage == 0:
         return {key: states[parameter][name].cpu() for key, parameter in engine.parameters.items()}
