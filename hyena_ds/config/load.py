@@ -134,10 +134,11 @@ def _valid_keys(config_type: type, location: Sequence[str | int]) -> list[str]:
     return sorted({name for section in types for name in _fields(section)})
 
 
-def _explain(error: ValidationError, config_type: type[BaseModel], place: str) -> str:
+def _explain(error: ValidationError, config_type: type[BaseModel], place: str, overrides: Sequence[str]) -> str:
     first = error.errors()[0]
     location = [part for part in first["loc"] if not (isinstance(part, str) and "[" in part)]
     dotted = ".".join(str(part) for part in location)
+    place = next((f"override {one!r}" for one in overrides if f"{dotted}.".startswith(f"{_name_of(one)}.")), place)
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         keys = _valid_keys(config_type, location[:-1])
         nearest = difflib.get_close_matches(str(location[-1]), keys, n=1, cutoff=0.0)
@@ -152,8 +153,17 @@ def _explain(error: ValidationError, config_type: type[BaseModel], place: str) -
     return f"{place}: {dotted}={first['input']!r}: {message}"
 
 
-def build_config(values: dict[str, Any], config_type: type[ConfigType], place: str) -> ConfigType:
-    """`values` as `config_type`; raises InputError with the dotted path, the bad value and the remedy."""
+def _name_of(override: str) -> str:
+    return override.partition("=")[0]
+
+
+def build_config(
+    values: dict[str, Any], config_type: type[ConfigType], place: str, overrides: Sequence[str] = ()
+) -> ConfigType:
+    """`values` as `config_type`; raises InputError with the dotted path, the bad value and the remedy.
+
+    `place` is where the values come from, but for those that one of `overrides` set.
+    """
     # In JSON mode strict types still take a mapping for a section and a list for a tuple.
     try:
         text = json.dumps(config_type.completed(values), default=str)
@@ -162,7 +172,7 @@ def build_config(values: dict[str, Any], config_type: type[ConfigType], place: s
     try:
         return config_type.model_validate_json(text)
     except ValidationError as error:
-        raise InputError(_explain(error, config_type, place)) from None
+        raise InputError(_explain(error, config_type, place, overrides)) from None
 
 
 def load_config(path: Path, config_type: type[ConfigType], overrides: Sequence[str] = ()) -> ConfigType:
@@ -170,7 +180,7 @@ def load_config(path: Path, config_type: type[ConfigType], overrides: Sequence[s
     values = read_yaml(path)
     for override in overrides:
         apply_override(values, override)
-    return build_config(values, config_type, str(path))
+    return build_config(values, config_type, str(path), overrides)
 
 
 def dump_config(config: BaseModel) -> str:

@@ -89,6 +89,19 @@ def test_an_override_that_cannot_apply_is_quoted(tmp_path: Path, override: str) 
     assert override in message(tmp_path, TEXT, override)
 
 
+@pytest.mark.parametrize(
+    ("override", "blamed"),
+    [
+        ("optimizer.learning_rate=-1", "override 'optimizer.learning_rate=-1': optimizer.learning_rate=-1"),
+        ("optimizer={lr: 1}", "override 'optimizer={lr: 1}': unknown key optimizer.lr"),
+        ("stages.0.steps=-1", "override 'stages.0.steps=-1': stages.0.steps=-1"),
+    ],
+)
+def test_a_bad_value_is_blamed_on_the_override_that_set_it(tmp_path: Path, override: str, blamed: str) -> None:
+    assert message(tmp_path, TEXT, "seed=3", override).startswith(blamed)
+    assert "override" not in message(tmp_path, TEXT.replace("d_model: 8", "d_model: -8"), "seed=3")
+
+
 def test_a_key_that_stands_twice_is_refused_with_its_line(tmp_path: Path) -> None:
     text = message(tmp_path, TEXT + "seed: 1\nseed: 2\n")
     assert "line 7" in text
