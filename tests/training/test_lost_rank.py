@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from hyena_ds.engine.checkpoint_store import PREFIX, list_checkpoints
 from hyena_ds.parallel.watch import BEAT_SECONDS
 from hyena_ds.training.metrics import read_metrics
 from tests.engine.ranks import start_ranks
 from tests.training.test_pretrain import PRETRAIN, pretrain, wait_for, wait_until
 
-# 36, 18 and 9 windows a step: shared by 1 and by 3 ranks.
-WORDS = ["batch.tokens_per_step=1152", "stages.0.micro_batch=4", "validation.windows=0"]
+# 36 windows a step, shared by 1 and by 3 ranks, and more steps than a fast machine does while a test waits.
+WORDS = ["batch.tokens_per_step=1152", "stages.0.micro_batch=4", "stages.0.steps=10000", "validation.windows=0"]
 Ranks = list[subprocess.Popen[str]]
 
 
@@ -48,9 +49,10 @@ def test_a_killed_rank_ends_the_run_which_then_resumes(config: Path, ranks: int,
     assert line.startswith(place)
     phase = line.removeprefix(place)
     assert phase.startswith(("training step ", "loading data of step ", "saving a checkpoint of step ")), line
-    (printed,) = pretrain(config, *WORDS, *words, "--stop-after-steps", "20")
+    saved = int(list_checkpoints(config.parent / "run" / "checkpoints")[-1].name.removeprefix(PREFIX))
+    (printed,) = pretrain(config, *WORDS, *words, "--stop-after-steps", str(saved + 10))
     assert "resuming from" in printed
-    assert [line["step"] for line in read_metrics(config.parent / "run")] == list(range(1, 21))
+    assert [line["step"] for line in read_metrics(config.parent / "run")] == list(range(1, saved + 11))
 
 
 def test_a_frozen_rank_ends_the_run(config: Path) -> None:
