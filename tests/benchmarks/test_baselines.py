@@ -76,9 +76,9 @@ def test_the_cnn_ends_after_worse_scores_and_returns_its_best_step(tmp_path: Pat
     assert result["valid"]["accuracy"] == max(valid) > valid[-1]
 
 
-def test_the_cnn_is_scored_by_the_average_of_its_weights(tmp_path: Path) -> None:
+def test_the_cnn_is_scored_by_the_average_of_its_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = CnnRun(
-        toy(tmp_path), training(steps=20, score_every=20, learning_rate=3e-4, average_weights=0.5), torch.device("cpu")
+        toy(tmp_path), training(steps=6, score_every=6, learning_rate=3e-3, average_weights=0.4), torch.device("cpu")
     )
     steps, step_of = list[dict[str, torch.Tensor]](), run._step
 
@@ -86,18 +86,31 @@ def test_the_cnn_is_scored_by_the_average_of_its_weights(tmp_path: Path) -> None
         step_of(step, numbers)
         steps.append({name: value.double() for name, value in run.model.state_dict().items()})
 
+    outputs, scores_of = list[np.ndarray](), Table.scores
+
+    def noted_outputs(table: Table, split: str, given: np.ndarray) -> dict[str, float]:
+        outputs.append(given)
+        return scores_of(table, split, given)
+
     run._step = noted  # type: ignore[method-assign]
-    found = run.run()
+    monkeypatch.setattr(Table, "scores", noted_outputs)
+    run.run()  # scores once, at the end, and then the best step's valid and test sets
     expected = steps[0]
     for updates, now in enumerate(steps[1:], start=2):
-        decay = min(0.5, (1 + updates) / (10 + updates))
+        decay = min(0.4, (1 + updates) / (10 + updates))
         expected = {name: decay * value + (1 - decay) * now[name] for name, value in expected.items()}
     kept = {name.removeprefix("module."): value for name, value in run.scored.state_dict().items()}
     for name in expected:
         if not name.endswith("num_batches_tracked"):
             torch.testing.assert_close(kept[name].double(), expected[name], rtol=1e-5, atol=1e-7)
     run.scored = run.model
-    assert run._scores("valid")["auroc"] != found["valid"]["auroc"]
+    run._scores("valid")
+    run.model.load_state_dict(expected)
+    run._scores("valid")
+    first, best, _, raw, average = outputs
+    np.testing.assert_array_equal(first, best)
+    np.testing.assert_allclose(average, best, rtol=1e-4, atol=1e-5)
+    assert np.abs(raw - best).max() > 0.01
 
 
 def test_the_rate_warms_up_and_falls_to_a_tenth() -> None:
