@@ -19,6 +19,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from hyena_ds.downstream.metrics import Predictions, Scores, score
 from hyena_ds.downstream.split import SPLITS
+from hyena_ds.engine.optimizer_state import average_decay
 from hyena_ds.genome.alphabet import A, encode, reverse_complement
 from hyena_ds.hub.task_head import TaskKind
 
@@ -220,10 +221,10 @@ class CnnRun:
 
 
 def average_function(decay: float) -> Callable[[Tensors, Tensors, Any], None]:
-    """As `update_average` of fine-tuning, told the averages, the values and the updates before this one."""
+    """As fine-tuning's, told the averages, the values and the updates before this one."""
 
     def move(averages: Tensors, values: Tensors, updates: Any) -> None:
-        get_ema_multi_avg_fn(min(decay, (2 + int(updates)) / (11 + int(updates))))(averages, values, updates)
+        get_ema_multi_avg_fn(average_decay(decay, int(updates) + 1))(averages, values, updates)
 
     return move
 

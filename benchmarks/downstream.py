@@ -79,6 +79,7 @@ class Bench:
             "either_strand": self.task.either_strand,
             "shape": self.shape,
         }
+        # Named where a task has them: results from before these settings stay good.
         extra = {"average_weights": self.task.average_weights, "resid_dropout": self.task.resid_dropout}
         self.common |= {name: value for name, value in extra.items() if value is not None}
         self._read_rows()

@@ -138,7 +138,9 @@ def _explain(error: ValidationError, config_type: type[BaseModel], place: str, o
     first = error.errors()[0]
     location = [part for part in first["loc"] if not (isinstance(part, str) and "[" in part)]
     dotted = ".".join(str(part) for part in location)
-    place = next((f"override {one!r}" for one in overrides if f"{dotted}.".startswith(f"{_name_of(one)}.")), place)
+    for override in overrides:  # the last that set it
+        if f"{dotted}.".startswith(override.partition("=")[0] + "."):
+            place = f"override {override!r}"
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         keys = _valid_keys(config_type, location[:-1])
         nearest = difflib.get_close_matches(str(location[-1]), keys, n=1, cutoff=0.0)
@@ -151,10 +153,6 @@ def _explain(error: ValidationError, config_type: type[BaseModel], place: str, o
     if first["type"] == "value_error" and _valid_keys(config_type, location):
         return f"{place}: {dotted}: {message}"  # a whole section, too long to show
     return f"{place}: {dotted}={first['input']!r}: {message}"
-
-
-def _name_of(override: str) -> str:
-    return override.partition("=")[0]
 
 
 def build_config(

@@ -74,8 +74,7 @@ def open_fine_tuning(
     if resumed is None:  # a checkpoint of the run has its head, or is refused
         given = dict(model.score.named_parameters(prefix="score")) | given if given else {}
     if given:
-        whole = Checkpoint(step=0, parameters=given, config="")
-        load_parameters(model, whole, directory if resumed else str(config.start.checkpoint))
+        load_parameters(model, given, directory if resumed else str(config.start.checkpoint))
     parts = TaskParts(model, config.method, device, bf16=config.engine.computes_in_bf16(device.type))
     engine = build_engine(parts.trained, config, planned.schedule.total_steps, device)
     if resumed is not None:

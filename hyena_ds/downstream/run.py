@@ -20,7 +20,6 @@ from hyena_ds.downstream.parts import TaskParts
 from hyena_ds.downstream.plan import PlannedFineTuning
 from hyena_ds.downstream.predict import Predictor, WholeModel
 from hyena_ds.engine.checkpoint import load_parameters
-from hyena_ds.engine.checkpoint_store import Checkpoint
 from hyena_ds.engine.engine import TrainingEngine
 from hyena_ds.engine.optimizer_state import AVERAGE, gather_parameters, gather_state, update_average
 from hyena_ds.genome.alphabet import A
@@ -139,13 +138,14 @@ class FineTuningRun(Run):
     def validate(self) -> None:
         """Score the validation set and keep the parameters where they are the best so far."""
         self.heartbeat.phase = f"scoring after step {self.step}"
-        if self.config.scoring.average_weights is not None:
-            self.score_with(self._kept_parameters(), "the average of the weights")
+        average = self._average()
+        if average is not None:
+            self.score_with(average, "the average of the weights")
         predictions = self.predict("valid")
         scores = score(predictions)
         mean_loss = self._mean_loss(predictions)
         if self.best.offer(scores[self.best.metric], self.step):
-            self._keep_best()
+            self._keep_best(gather_parameters(self.engine) | self.fixed if average is None else average)
         named = {f"validation_{name}": value for name, value in scores.items() if np.isfinite(value)}
         self.write({"step": self.step, "validation_loss": mean_loss, **named})
         self.progress.say(
@@ -165,20 +165,20 @@ class FineTuningRun(Run):
 
     def score_with(self, parameters: dict[str, Tensor], place: Path | str) -> None:
         """Predict by these whole parameters from now on, which come from `place`: each rank has all of them."""
-        given = Checkpoint(step=self.step, parameters=without_scale(parameters), config="")
-        share_tables = not any(is_table(name) for name in given.parameters)
+        given = without_scale(parameters)
+        share_tables = not any(is_table(name) for name in given)
         execution = execution_of(self.config, self.sequence)
         model = TaskModel(self.fine_tuning.shape, execution, share_tables=share_tables)
         load_parameters(model, given, place)
         forward = WholeModel(model, self.engine.device, bf16=self.engine.bf16)
         self.predictor = replace(self.predictor, forward=forward)
 
-    def _kept_parameters(self) -> dict[str, Tensor]:
-        """What is scored and kept: the parameters, or their average once there was an update."""
-        return (gather_state(self.engine, AVERAGE) or gather_parameters(self.engine)) | self.fixed
+    def _average(self) -> dict[str, Tensor] | None:
+        """What is scored and kept instead of the present parameters; None where no average is kept, or none yet."""
+        average = gather_state(self.engine, AVERAGE)
+        return average | self.fixed if average else None
 
-    def _keep_best(self) -> None:
-        parameters = self._kept_parameters()
+    def _keep_best(self, parameters: dict[str, Tensor]) -> None:
         if self.environment.is_main:
             config = dump_config(self.config)
             keep_best(self.planned.directory, self.step, parameters, config, saved_best=self._saved_best)

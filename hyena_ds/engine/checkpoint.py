@@ -1,5 +1,6 @@
 """Portable checkpoints of a training engine: any world size and ZeRO stage writes them, any other reads them."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,24 +49,24 @@ def save_checkpoint(
         raise failure or StorageError("rank 0 could not write the checkpoint; see its message")
 
 
-def load_parameters(model: nn.Module, checkpoint: Checkpoint, place: Path | str) -> None:
-    """Set a model's parameters and tables before its engine is made.
+def load_parameters(model: nn.Module, parameters: Mapping[str, Tensor], place: Path | str) -> None:
+    """Set a model's parameters and tables, which come from `place`, before its engine is made.
 
-    Raises InputError where the checkpoint is another model's.
+    Raises InputError where they are another model's.
     """
     with torch.no_grad():
         targets = dict(model.named_parameters())
         buffers = dict(model.named_buffers(remove_duplicate=False))
-        targets |= {name: buffers[name] for name in checkpoint.parameters if name in buffers}  # type: ignore[misc]
-        missing = sorted(targets.keys() - checkpoint.parameters.keys())
-        unknown = sorted(checkpoint.parameters.keys() - targets.keys())
+        targets |= {name: buffers[name] for name in parameters if name in buffers}  # type: ignore[misc]
+        missing = sorted(targets.keys() - parameters.keys())
+        unknown = sorted(parameters.keys() - targets.keys())
         if missing or unknown:
             raise InputError(
                 f"checkpoint {place} is another model's: it lacks {', '.join(missing[:3]) or 'nothing'} and holds "
                 f"{', '.join(unknown[:3]) or 'nothing'} besides; choose another run_directory or its own model section"
             )
         for name, target in targets.items():
-            value = checkpoint.parameters[name]
+            value = parameters[name]
             if value.shape != target.shape:
                 raise InputError(
                     f"checkpoint {place} is another model's: {name} is {list(value.shape)} there and "

@@ -44,18 +44,22 @@ def gather_parameters(engine: TrainingEngine) -> dict[str, Tensor]:
     return {name: safe_get_full_fp32_param(parameter).cpu() for name, parameter in engine.parameters.items()}
 
 
+def average_decay(decay: float, updates: int) -> float:
+    """What the average before update number `updates` (from 1) counts: less at first, so that it is soon forgotten."""
+    return min(decay, (1 + updates) / (10 + updates))
+
+
 def update_average(engine: TrainingEngine, decay: float, updates: int) -> None:
     """Move the average of the parameters towards them, after Adam's update number `updates` (from 1).
 
-    average ← d · average + (1 - d) · parameters, with d = min(decay, (1 + updates) / (10 + updates)), so that the first
-    steps are soon forgotten. The first average is the parameters after the first update.
+    average ← d · average + (1 - d) · parameters, with d = `average_decay`; the first average is the parameters.
     """
     tensors, states = _optimizer_tensors(engine), _adam(engine).state
     if AVERAGE not in states[tensors[0]]:
         for tensor in tensors:
             states[tensor][AVERAGE] = tensor.detach().clone()
         return
-    move = get_ema_multi_avg_fn(min(decay, (1 + updates) / (10 + updates)))
+    move = get_ema_multi_avg_fn(average_decay(decay, updates))
     move([states[tensor][AVERAGE] for tensor in tensors], tensors, updates)
 
 

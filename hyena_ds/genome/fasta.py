@@ -98,9 +98,9 @@ def index_text(scan: FastaScan) -> str:
     return "".join(rows)
 
 
-def _check_given_index(path: Path, true_text: str, index: Path, say: Say) -> None:
+def _check_given_index(path: Path, index: Path, say: Say) -> None:
     given = path.with_name(path.name + ".fai")
-    if not given.is_file() or given.read_text(errors="replace").split() == true_text.split():
+    if not given.is_file() or given.read_text(errors="replace").split() == index.read_text(encoding="utf-8").split():
         return
     say(f"{given} does not describe {path.name}; it is left alone and {index} is used instead")
 
@@ -170,7 +170,7 @@ def open_fasta(path: Path, cache: Path, say: Say, advance: Advance = lambda amou
     else:
         scan = _scan_and_copy(path, plain, index, advance)
         say(f"{path.name} is compressed: a plain copy is kept at {plain}; delete it when no more shards are made of it")
-    _check_given_index(path, index_text(scan), index, say)
+    _check_given_index(path, index, say)
     return Fasta(path, plain, index, scan)
 
 

@@ -135,7 +135,7 @@ def open_run(checked: CheckedRun, device: torch.device, heartbeat: Heartbeat) ->
     share_tables = resumed is None or not any(is_table(name) for name in resumed.parameters)
     model = build_model(checked.config, sequence, share_tables=share_tables)
     if resumed is not None:
-        load_parameters(model, resumed, checked.directory / CHECKPOINTS_NAME)
+        load_parameters(model, resumed.parameters, checked.directory / CHECKPOINTS_NAME)
     tables = carried_tables(model)
     engine = build_engine(model, checked.config, checked.schedule.total_steps, device)
     if resumed is not None:

@@ -99,6 +99,7 @@ def test_an_override_that_cannot_apply_is_quoted(tmp_path: Path, override: str) 
 )
 def test_a_bad_value_is_blamed_on_the_override_that_set_it(tmp_path: Path, override: str, blamed: str) -> None:
     assert message(tmp_path, TEXT, "seed=3", override).startswith(blamed)
+    assert message(tmp_path, TEXT, f"{override.partition('=')[0]}=0", override).startswith(blamed)
     assert "override" not in message(tmp_path, TEXT.replace("d_model: 8", "d_model: -8"), "seed=3")
 
 
