@@ -80,8 +80,8 @@ class Bench:
             "shape": self.shape,
         }
         # Named where a task has them: results from before these settings stay good.
-        extra = {"average_weights": self.task.average_weights, "resid_dropout": self.task.resid_dropout}
-        self.common |= {name: value for name, value in extra.items() if value is not None}
+        extra = {name: getattr(self.task, name) for name in ("average_weights", "resid_dropout", "language_loss")}
+        self.common |= {name: value for name, value in extra.items() if value}
         self._read_rows()
         if task in WITHOUT_PLACES and PRETRAINED in arguments.models.split(","):
             tested = pd.read_parquet(self._whole_table(SEEDS[0]), filters=[("split", "==", "test")])

@@ -98,6 +98,7 @@ class Run:
             "decoder": {"parts": task.parts, "dropout": case.setting["dropout"]},
             "start": start,
             **shape,
+            "language_loss": task.language_loss,
             "batch": {"examples_per_step": BATCH},
             "stages": [{"steps": self.steps, "micro_batch": BATCH}],
             "optimizer": {"learning_rate": case.setting["learning_rate"], "warmup_fraction": 0.05},

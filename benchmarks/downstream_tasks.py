@@ -48,7 +48,8 @@ class BenchmarkTask:
     `either_strand` says that both strands of a sequence have one label. A fine-tuned head reads the means of so many
     `parts` of a sequence, since the CNN sees places, too. Both networks choose of `rates` of learning and of `dropouts`
     before their heads; both are scored by the average of their weights with the decay `average_weights`, or by the
-    weights themselves. `resid_dropout` is that of fine-tuned models, where it is another than their shape's.
+    weights themselves. `resid_dropout` is that of fine-tuned models, where it is another than their shape's; they learn
+    so many times the `language_loss` beside the labels'.
     """
 
     name: str
@@ -61,6 +62,7 @@ class BenchmarkTask:
     dropouts: tuple[float, ...] = (0.2,)
     average_weights: float | None = None
     resid_dropout: float | None = None
+    language_loss: float = 0.0
 
 
 TASKS = {
@@ -76,9 +78,10 @@ TASKS = {
             "accuracy",
             epochs=2,
             either_strand=True,
-            rates=(3e-4, 1e-3),
+            rates=(3e-4, 1e-3, 2e-3),
             average_weights=0.995,
             resid_dropout=0.2,
+            language_loss=4.0,
         ),
         *(
             BenchmarkTask(

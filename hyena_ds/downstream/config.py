@@ -76,8 +76,9 @@ class FineTuneConfig(TrainingConfig):
     its files where launch/fetch.py leaves them; its run directory is named after it.
 
     `method` trains the whole model (`full`), the head on a backbone that stays (`frozen`), or the head on embeddings
-    computed once (`probe`). `seeds` repeats the run, with a mean and deviation over all. `class_weights` are `none`,
-    `balanced`, or one number a class.
+    computed once (`probe`). `language_loss` adds so many times the mean cross-entropy of each training sequence's next
+    bases to its loss (Radford et al. 2018, equation 5). `seeds` repeats the run, with a mean and deviation over all.
+    `class_weights` are `none`, `balanced`, or one number a class.
     """
 
     seeds: tuple[int, ...] = ()
@@ -89,6 +90,7 @@ class FineTuneConfig(TrainingConfig):
     method: Method = "full"
     decoder: DecoderConfig = DecoderConfig()
     class_weights: Literal["none", "balanced"] | tuple[float, ...] = "none"
+    language_loss: float = Field(default=0.0, ge=0)
     batch: ExampleBatchConfig
     stages: tuple[ExampleStageConfig, ...] = Field(min_length=1)
     scoring: ScoringConfig = ScoringConfig()
@@ -108,6 +110,11 @@ class FineTuneConfig(TrainingConfig):
             raise ValueError("start.checkpoint names no weights and there is no model section to start from scratch")
         if self.start.checkpoint is None and self.method != "full":
             raise ValueError(f"method={self.method} keeps the backbone, which is random without start.checkpoint")
+        if self.language_loss > 0 and (self.method != "full" or self.task.kind == "position"):
+            raise ValueError(
+                f"language_loss={self.language_loss} trains the backbone on whole sequences of one label each, which "
+                f"method={self.method} or task.kind={self.task.kind} does not; set it to 0"
+            )
         if self.method == "probe" and self.decoder.mode == "position":
             raise ValueError("method=probe keeps one embedding a sequence; use method=frozen for one class a position")
         if self.task.kind == "regression" and not self.decoder.bias:

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from hyena_ds.genome.alphabet import PAD
+from hyena_ds.genome.alphabet import PAD, A
 from hyena_ds.model.config import ModelConfig
 from hyena_ds.model.decoder import DecoderConfig, DecoderHead, counted_positions, pooled, position_weights
 from hyena_ds.model.execution import Execution
-from hyena_ds.model.language_model import HyenaBackbone, initialize
+from hyena_ds.model.language_model import HyenaBackbone, NextTokenHead, initialize
 from hyena_ds.model.sequence import own_positions
 
 
@@ -31,21 +32,50 @@ class TaskModel(nn.Module):
         self.backbone = HyenaBackbone(shape.model, execution, share_tables=share_tables)
         self.score = DecoderHead(shape.decoder, shape.model.d_model, shape.outputs)
         initialize(self, shape.model)
+        self.lm_head = NextTokenHead(shape.model.d_model, self.backbone.execution)
+        self.lm_head.weight = self.backbone.embeddings.word_embeddings.weight
 
     def features(self, tokens: Tensor, dropout_keys: Tensor | None = None) -> Tensor:
         """What the head reads of token ids [B, L]: pooled [B, N * D], or this rank's hidden states [B, L/P, D]."""
+        return self._read(self._hidden(tokens, dropout_keys), tokens)
+
+    def forward(
+        self, tokens: Tensor, dropout_keys: Tensor | None = None, *, language: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Outputs [B, C], or [B, L/P, C] of this rank's positions, fp32, of token ids [B, L] padded on any side.
+
+        With `language` also this rank's share of the mean cross-entropy of each sequence's next bases, nats fp32 [B].
+        """
+        hidden = self._hidden(tokens, dropout_keys)
+        outputs = self._outputs(hidden, tokens, dropout_keys)
+        return (outputs, self._next_bases(hidden, tokens)) if language else outputs
+
+    def _next_bases(self, hidden: Tensor, tokens: Tensor) -> Tensor:
         sequence = self.backbone.execution.sequence
-        real = tokens != PAD
-        hidden: Tensor = self.backbone(own_positions(sequence, tokens), own_positions(sequence, real), dropout_keys)
+        following = functional.pad(tokens[:, 1:], (0, 1), value=PAD)
+        counted = (following >= A) & (tokens != PAD)
+        nats = self.lm_head(hidden, own_positions(sequence, following)) * own_positions(sequence, counted)
+        mean: Tensor = nats.sum(dim=1) / counted.sum(dim=1).clamp(min=1)
+        return mean
+
+    def _hidden(self, tokens: Tensor, dropout_keys: Tensor | None) -> Tensor:
+        sequence = self.backbone.execution.sequence
+        hidden: Tensor = self.backbone(
+            own_positions(sequence, tokens), own_positions(sequence, tokens != PAD), dropout_keys
+        )
+        return hidden
+
+    def _read(self, hidden: Tensor, tokens: Tensor) -> Tensor:
         if self.decoder.mode == "position":
             return hidden
-        weights = position_weights(counted_positions(tokens, real, self.decoder.special_tokens), self.decoder)
+        sequence = self.backbone.execution.sequence
+        weights = position_weights(counted_positions(tokens, tokens != PAD, self.decoder.special_tokens), self.decoder)
         return sequence.summed(pooled(hidden, own_positions(sequence, weights)))
 
-    def forward(self, tokens: Tensor, dropout_keys: Tensor | None = None) -> Tensor:
-        """Outputs [B, C], or [B, L/P, C] of this rank's positions, fp32, of token ids [B, L] padded on any side."""
-        start = self.backbone.execution.sequence.rank * (tokens.shape[1] // self.backbone.execution.sequence.size)
-        outputs: Tensor = self.score(self.features(tokens, dropout_keys), dropout_keys, start)
+    def _outputs(self, hidden: Tensor, tokens: Tensor, dropout_keys: Tensor | None) -> Tensor:
+        sequence = self.backbone.execution.sequence
+        start = sequence.rank * (tokens.shape[1] // sequence.size)
+        outputs: Tensor = self.score(self._read(hidden, tokens), dropout_keys, start)
         return outputs
 
 

@@ -92,6 +92,11 @@ def plan_fine_tuning(
 ) -> PlannedFineTuning:
     """Raises InputError at the first thing that would stop the run later."""
     shape_model = start_model(config, start)
+    if config.language_loss > 0 and shape_model.bidirectional:
+        raise InputError(
+            f"language_loss={config.language_loss} needs a causal model: a bidirectional one sees the base that comes "
+            "next; set it to 0"
+        )
     stratify = config.task.kind in ("binary", "multiclass")
     split = split_examples(examples, config.split, stratify=stratify, fold=fold)
     named = config.task.model_copy(update={"classes": named_classes(config.task, config.data)})

@@ -105,7 +105,13 @@ class FineTuningRun(Run):
         tokens = torch.from_numpy(micro_batch.tokens).to(device).long()
         targets = torch.from_numpy(micro_batch.targets).to(device)
         keys = dropout_keys(self.config.seed, step, torch.from_numpy(micro_batch.samples).to(device))
-        outputs = self.parts.outputs(module, tokens, keys)
+        if (weight := self.config.language_loss) > 0:
+            outputs, nats = module(tokens, keys, language=True)
+            # The sum is divided by the step's targets, of which an example may have several.
+            return self._label_loss(outputs, targets) + weight * targets[0].numel() * nats.sum()
+        return self._label_loss(self.parts.outputs(module, tokens, keys), targets)
+
+    def _label_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         if self.config.task.kind == "position":
             first = self.sequence.rank * outputs.shape[1]
             return loss_sum("position", outputs, targets[:, first : first + outputs.shape[1]], self._class_weights)

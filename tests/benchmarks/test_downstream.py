@@ -226,10 +226,10 @@ def test_a_run_is_kept_and_never_done_twice(data: Path, tmp_path: Path, pool: Pr
 
 
 @pytest.mark.parametrize("model", [PRETRAINED, SCRATCH])
-def test_the_average_and_the_dropout_of_a_task_reach_its_runs(
+def test_what_a_task_sets_of_fine_tuning_reaches_its_runs(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
 ) -> None:
-    task = replace(TASKS["nontata"], average_weights=0.9, resid_dropout=0.3)
+    task = replace(TASKS["nontata"], average_weights=0.9, resid_dropout=0.3, language_loss=0.5)
     monkeypatch.setitem(TASKS, "nontata", task)
     table = write_table(task, data, tmp_path, 1, limit=10)
     shape = dataclasses.asdict(read_pretrained(GOLDEN).config)
@@ -237,6 +237,7 @@ def test_the_average_and_the_dropout_of_a_task_reach_its_runs(
     config = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
     assert config["scoring"]["average_weights"] == 0.9
     assert config["model"]["resid_dropout"] == 0.3
+    assert config["language_loss"] == 0.5
 
 
 def test_a_run_of_other_settings_or_examples_is_never_taken_for_this_one(
