@@ -77,7 +77,8 @@ class FineTuneConfig(TrainingConfig):
 
     `method` trains the whole model (`full`), the head on a backbone that stays (`frozen`), or the head on embeddings
     computed once (`probe`). `language_loss` adds so many times the mean cross-entropy of each training sequence's next
-    bases to its loss (Radford et al. 2018, equation 5). `seeds` repeats the run, with a mean and deviation over all.
+    bases to its loss (Radford et al. 2018, equation 5). `cutout` hides a stretch of each training sequence, of up to
+    this share of its bases, anew every epoch. `seeds` repeats the run, with a mean and deviation over all.
     `class_weights` are `none`, `balanced`, or one number a class.
     """
 
@@ -91,6 +92,7 @@ class FineTuneConfig(TrainingConfig):
     decoder: DecoderConfig = DecoderConfig()
     class_weights: Literal["none", "balanced"] | tuple[float, ...] = "none"
     language_loss: float = Field(default=0.0, ge=0)
+    cutout: float = Field(default=0.0, ge=0, le=1)
     batch: ExampleBatchConfig
     stages: tuple[ExampleStageConfig, ...] = Field(min_length=1)
     scoring: ScoringConfig = ScoringConfig()
@@ -114,6 +116,11 @@ class FineTuneConfig(TrainingConfig):
             raise ValueError(
                 f"language_loss={self.language_loss} trains the backbone on whole sequences of one label each, which "
                 f"method={self.method} or task.kind={self.task.kind} does not; set it to 0"
+            )
+        if self.cutout > 0 and self.method == "probe":
+            raise ValueError(
+                f"cutout={self.cutout} hides other bases every epoch and method=probe computes embeddings once; use "
+                "method=frozen, or set cutout to 0"
             )
         if self.method == "probe" and self.decoder.mode == "position":
             raise ValueError("method=probe keeps one embedding a sequence; use method=frozen for one class a position")

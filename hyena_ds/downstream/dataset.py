@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hyena_ds.data.order import order_key, permute, random_bits
 from hyena_ds.downstream.example import Bases
 from hyena_ds.downstream.labels import IGNORED
-from hyena_ds.genome.alphabet import PAD, SEP, reverse_complement
+from hyena_ds.genome.alphabet import PAD, SEP, A, N, reverse_complement
 
 # Batches are so many positions wide or a multiple: kernels read them at once, and are compiled for each kind of width.
 ROUNDED = 16
@@ -76,18 +76,43 @@ class ExampleSet:
 
 @dataclass(frozen=True)
 class ExampleStream:
-    """An endless stream of samples: each of `count` examples once an epoch, in an order of its own every epoch."""
+    """An endless stream of samples: each of `count` examples once an epoch, in an order of its own every epoch.
+
+    `cutout` is the largest share of a sequence's bases that is hidden.
+    """
 
     count: int
     seed: int
     stage: int
     reverse_complement: bool
+    cutout: float = 0.0
 
     def locate(self, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The example of each sample [n] int64, and whether it is read from the other strand, bool [n]."""
-        epoch, place = np.divmod(samples, self.count)
-        numbers = permute(place, self.count, order_key(self.seed, epoch, self.stage))
+        numbers, bits = self._draw(samples)
         if not self.reverse_complement:
             return numbers, np.zeros(len(samples), dtype=bool)
-        bits = random_bits(self.seed, epoch, numbers, self.stage)
         return numbers, (bits & np.uint64(1)).astype(bool)
+
+    def hide(self, batch: ExampleBatch, *, by_position: bool) -> ExampleBatch:
+        """The batch with one stretch of each row's bases made N, of a length and at a place drawn anew every epoch.
+
+        Cutout (DeVries and Taylor 2017) along a sequence; labels `by_position` of what is hidden do not count.
+        """
+        if self.cutout == 0:
+            return batch
+        _, bits = self._draw(batch.samples)
+        shares = np.stack([bits >> np.uint64(32), bits & np.uint64(2**32 - 1)]) / 2**32
+        bases = np.count_nonzero(batch.tokens >= A, axis=1)
+        hidden = (shares[0] * self.cutout * bases).astype(np.int64)
+        first = (shares[1] * (bases - hidden + 1)).astype(np.int64)
+        places = np.arange(batch.tokens.shape[1])
+        stretch = (places >= first[:, None]) & (places < (first + hidden)[:, None])
+        targets = np.where(stretch, IGNORED, batch.targets) if by_position else batch.targets
+        return replace(batch, tokens=np.where(stretch, np.uint8(N), batch.tokens), targets=targets)
+
+    def _draw(self, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The example of each sample, and 64 random bits for it."""
+        epoch, place = np.divmod(samples, self.count)
+        numbers = permute(place, self.count, order_key(self.seed, epoch, self.stage))
+        return numbers, random_bits(self.seed, epoch, numbers, self.stage)

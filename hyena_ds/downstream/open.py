@@ -25,7 +25,10 @@ from hyena_ds.training.build import build_engine, execution_of, sequence_part
 from hyena_ds.training.resume import CHECKPOINTS_NAME, changed_values, find_checkpoint
 
 # The sections that a complete run's results follow from, beside its examples.
-SETTINGS = ("seed", "task", "decoder", "start", "batch", "stages", "optimizer", "class_weights", "language_loss")
+SETTINGS = (
+    *("seed", "task", "decoder", "start", "batch", "stages", "optimizer"),
+    *("class_weights", "language_loss", "cutout"),
+)
 
 
 def read_start(config: FineTuneConfig) -> PretrainedModel | None:

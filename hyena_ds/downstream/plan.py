@@ -60,8 +60,10 @@ class PlannedFineTuning(PlannedRun):
 
     def stream(self, stage: Stage) -> ExampleStream:
         """The training examples of this stage in their order."""
-        augmented = self.config.data.reverse_complement
-        return ExampleStream(len(self.sets["train"]), self.config.seed, stage.number, augmented)
+        config = self.config
+        return ExampleStream(
+            len(self.sets["train"]), config.seed, stage.number, config.data.reverse_complement, config.cutout
+        )
 
     @property
     def score_every(self) -> int:

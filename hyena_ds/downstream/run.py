@@ -90,7 +90,8 @@ class FineTuningRun(Run):
         batches = []
         for samples in plan.micro_batches(number, planned.dimensions.data_rank(self.environment.rank)):
             numbers, reverse = stream.locate(samples)
-            batches.append(found.batch(numbers, width, stage.length, reverse, samples))
+            batch = found.batch(numbers, width, stage.length, reverse, samples)
+            batches.append(stream.hide(batch, by_position=found.by_position))
         return ExampleStep(
             batches,
             valid=sum(count_targets(self.config.task.kind, batch.targets) for batch in batches),

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from hyena_ds.downstream.dataset import ExampleSet, ExampleStream
+from hyena_ds.downstream.dataset import ExampleBatch, ExampleSet, ExampleStream
 from hyena_ds.downstream.labels import IGNORED
-from hyena_ds.genome.alphabet import PAD, SEP, encode
+from hyena_ds.genome.alphabet import PAD, SEP, A, N, encode
 
 
 def test_every_example_is_read_once_an_epoch_and_on_either_strand() -> None:
@@ -44,3 +44,43 @@ def test_a_stage_of_shorter_sequences_takes_their_centre() -> None:
     found = ExampleSet([encode(b"AACGT")], [np.array(1)], False)
     batch = found.batch(np.array([0]), width=4, length=3, reverse=np.array([False]), samples=np.array([0]))
     assert batch.tokens[0].tolist() == [*encode(b"ACG"), SEP]
+
+
+def cut(cutout: float, samples: np.ndarray, *, by_position: bool = True) -> ExampleBatch:
+    """Of 200 examples of 100 or 61 bases A, read in the order of `samples`, each labelled 3 everywhere."""
+    stream = ExampleStream(count=200, seed=3, stage=0, reverse_complement=False, cutout=cutout)
+    lengths = [100, 61] * 100
+    labels = [np.full(length if by_position else 112, 3) for length in lengths]
+    found = ExampleSet([np.full(length, A, np.uint8) for length in lengths], labels, by_position)
+    numbers, reverse = stream.locate(samples)
+    batch = found.batch(numbers, 112, 100, reverse, samples)
+    return stream.hide(batch, by_position=by_position)
+
+
+def test_cutout_hides_one_stretch_of_bases_and_its_labels() -> None:
+    samples = np.arange(200)
+    batch, plain = cut(0.6, samples), cut(0.0, samples)
+    hidden = batch.tokens == N
+    assert np.array_equal(batch.tokens[~hidden], plain.tokens[~hidden])
+    assert (plain.tokens[hidden] == A).all()
+    assert (np.diff(hidden.astype(int), prepend=0, append=0, axis=1) == 1).sum(axis=1).max() == 1
+    assert np.array_equal(batch.targets == IGNORED, (plain.targets == IGNORED) | hidden)
+    shares = hidden.sum(axis=1) / (plain.tokens == A).sum(axis=1)
+    assert shares.max() < 0.6
+    assert np.quantile(shares, [0.25, 0.5, 0.75]) == pytest.approx([0.15, 0.3, 0.45], abs=0.06)
+    middles = (hidden * np.arange(112)).sum(axis=1)[shares > 0] / hidden.sum(axis=1)[shares > 0]
+    assert np.std(middles) > 10
+    of_sequences = cut(0.6, samples, by_position=False)
+    assert np.array_equal(of_sequences.tokens, batch.tokens)
+    assert (of_sequences.targets == 3).all()
+
+
+def test_cutout_is_anew_every_epoch_and_the_same_in_any_batch() -> None:
+    whole, next_epoch = cut(0.6, np.arange(200)).tokens, cut(0.6, np.arange(200, 400)).tokens
+    assert np.array_equal(cut(0.6, np.arange(199, 99, -1)).tokens, whole[199:99:-1])
+    order, later = (
+        ExampleStream(200, 3, 0, reverse_complement=False).locate(np.arange(first, first + 200))[0]
+        for first in (0, 200)
+    )
+    same = (whole[np.argsort(order)] == next_epoch[np.argsort(later)]).all(axis=1)
+    assert same.mean() < 0.1
