@@ -106,10 +106,11 @@ class FineTuningRun(Run):
         tokens = torch.from_numpy(micro_batch.tokens).to(device).long()
         targets = torch.from_numpy(micro_batch.targets).to(device)
         keys = dropout_keys(self.config.seed, step, torch.from_numpy(micro_batch.samples).to(device))
-        if (weight := self.config.language_loss) > 0:
+        if self.config.language_loss > 0:
             outputs, nats = module(tokens, keys, language=True)
             # The sum is divided by the step's targets, of which an example may have several.
-            return self._label_loss(outputs, targets) + weight * targets[0].numel() * nats.sum()
+            language: Tensor = self.config.language_loss * targets[0].numel() * nats.sum()
+            return self._label_loss(outputs, targets) + language
         return self._label_loss(self.parts.outputs(module, tokens, keys), targets)
 
     def _label_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
