@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hyena_ds.genome.alphabet import PAD, A
+from hyena_ds.data.batch import base_targets
+from hyena_ds.genome.alphabet import PAD
 from hyena_ds.model.config import ModelConfig
 from hyena_ds.model.decoder import DecoderConfig, DecoderHead, counted_positions, pooled, position_weights
 from hyena_ds.model.execution import Execution
@@ -44,7 +45,7 @@ class TaskModel(nn.Module):
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Outputs [B, C], or [B, L/P, C] of this rank's positions, fp32, of token ids [B, L] padded on any side.
 
-        With `language` also this rank's share of the mean cross-entropy of each sequence's next bases, nats fp32 [B].
+        With `language` also this rank's share of the mean cross-entropy of each sequence's next known bases, nats [B].
         """
         hidden = self._hidden(tokens, dropout_keys)
         outputs = self._outputs(hidden, tokens, dropout_keys)
@@ -53,7 +54,7 @@ class TaskModel(nn.Module):
     def _next_bases(self, hidden: Tensor, tokens: Tensor) -> Tensor:
         sequence = self.backbone.execution.sequence
         following = functional.pad(tokens[:, 1:], (0, 1), value=PAD)
-        counted = (following >= A) & (tokens != PAD)
+        counted = base_targets(following) & (tokens != PAD)
         nats = self.lm_head(hidden, own_positions(sequence, following)) * own_positions(sequence, counted)
         mean: Tensor = nats.sum(dim=1) / counted.sum(dim=1).clamp(min=1)
         return mean

@@ -193,6 +193,8 @@ def test_a_run_never_passes_for_one_of_other_examples_or_settings(config: Path, 
         ("split.seed=99", "of other examples, or of another split"),
         ("optimizer.learning_rate=1e-5", r"is complete, with optimizer\.learning_rate=.*; the config says 1e-05"),
         ("seed=5", "is complete, with seed="),
+        ("language_loss=0.5", r"is complete, with language_loss=0\.0; the config says 0\.5"),
+        ("cutout=0.5", r"is complete, with cutout=0\.0; the config says 0\.5"),
     ):
         with pytest.raises(InputError, match=message):
             finetune(config, "stages.0.steps=1", "stages.1.steps=1", word)

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from hyena_ds.downstream.model import TaskModel, TaskShape
 from hyena_ds.errors import InputError
-from hyena_ds.genome.alphabet import PAD
+from hyena_ds.genome.alphabet import PAD, A, N
 from hyena_ds.model.config import ModelConfig
 from hyena_ds.model.decoder import DecoderConfig
 from hyena_ds.model.language_model import HyenaLanguageModel
@@ -26,18 +26,18 @@ def losses(run: Path) -> list[tuple[float, float]]:
     return [(line["loss"], line["grad_norm"]) for line in read_metrics(run) if "loss" in line]
 
 
-def test_it_is_the_mean_over_the_bases_that_follow_a_base() -> None:
+def test_it_is_the_mean_over_the_known_bases_that_follow_a_base() -> None:
     torch.manual_seed(0)
     config = ModelConfig(d_model=16, n_layer=2, l_max=34, filter_order=8, embed_dropout=0.0, initializer_range=0.5)
     model, language = TaskModel(TaskShape(config, DecoderConfig(), 3)), HyenaLanguageModel(config)
     language.backbone.load_state_dict(model.backbone.state_dict())
-    tokens = torch.randint(7, 12, (3, 30))
+    tokens = torch.randint(A, N + 1, (3, 30))
     tokens[1, :9], tokens[2, 20:] = PAD, PAD
     outputs, found = model(tokens, language=True)
     torch.testing.assert_close(outputs, model(tokens))
     for row, (start, end) in enumerate(((0, 30), (9, 30), (0, 20))):
         logits = language(tokens[row : row + 1, start:end])[0, :-1]
-        expected = functional.cross_entropy(logits[:, :16], tokens[row, start + 1 : end])
+        expected = functional.cross_entropy(logits[:, :16], tokens[row, start + 1 : end], ignore_index=N)
         torch.testing.assert_close(found[row], expected, rtol=1e-5, atol=1e-6)
 
 
@@ -49,11 +49,18 @@ def test_two_ranks_learn_as_one_rank_does(config: Path, tmp_path: Path, words: l
         assert two == pytest.approx(one, rel=TOLERANCE)
 
 
-@pytest.mark.parametrize("word", ["method=frozen", "model.bidirectional=true"])
-def test_what_learns_no_language_is_refused(config: Path, word: str) -> None:
-    words = [f"start.checkpoint={GOLDEN}", "model=null"] if word.startswith("method") else []
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("method=frozen", f"start.checkpoint={GOLDEN}", "model=null"),
+        ("task.kind=position", "decoder.mode=position"),
+        ("model.bidirectional=true",),
+    ],
+    ids=lambda words: words[0],
+)
+def test_what_learns_no_language_is_refused(config: Path, words: tuple[str, ...]) -> None:
     with pytest.raises(InputError, match=r"language_loss=0\.5 .*set it to 0"):
-        launched(main, "--config", config, "language_loss=0.5", word, *words)
+        launched(main, "--config", config, "language_loss=0.5", *words)
 
 
 def test_it_weighs_alike_however_many_labels_an_example_has(config: Path) -> None:
