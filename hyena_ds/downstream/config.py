@@ -57,14 +57,16 @@ class ScoringConfig(Section):
 
     `patience` ends the run after so many scores without a better one. `average_strands` averages the outputs of both
     strands. `average_weights` scores, keeps and exports not the weights of a step but their exponential moving average
-    with this decay. `bootstrap` draws give the confidence intervals, in which a share of `confidence` lies; 0 draws:
-    none.
+    with this decay. `calibrate` fits a temperature and class biases to the validation set at each scoring; the head
+    that is scored, kept and exported has them. `bootstrap` draws give the confidence intervals, in which a share of
+    `confidence` lies; 0 draws: none.
     """
 
     every_steps: int | None = Field(default=None, gt=0)
     patience: int | None = Field(default=None, gt=0)
     average_strands: bool = False
     average_weights: float | None = Field(default=None, gt=0, lt=1)
+    calibrate: bool = False
     bootstrap: int = Field(default=1000, ge=0)
     confidence: float = Field(default=0.95, gt=0, lt=1)
 
@@ -126,6 +128,11 @@ class FineTuneConfig(TrainingConfig):
             raise ValueError("method=probe keeps one embedding a sequence; use method=frozen for one class a position")
         if self.task.kind == "regression" and not self.decoder.bias:
             raise ValueError("task.kind=regression needs the mean of its targets in a bias; set decoder.bias to true")
+        if self.scoring.calibrate and (self.task.kind not in ("binary", "multiclass") or not self.decoder.bias):
+            raise ValueError(
+                f"scoring.calibrate sets the biases of single classes: it needs task.kind=binary or multiclass and "
+                f"decoder.bias=true, not {self.task.kind} and {str(self.decoder.bias).lower()}; set it to false"
+            )
         if self.class_weights != "none" and self.task.kind in ("regression", "multilabel"):
             raise ValueError(f"class_weights weigh single classes and task.kind={self.task.kind}; set them to none")
         return self

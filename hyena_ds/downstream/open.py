@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hyena_ds.config.load import read_yaml_text
 from hyena_ds.downstream.best import BestScore
-from hyena_ds.downstream.config import FineTuneConfig
+from hyena_ds.downstream.config import FineTuneConfig, ScoringConfig
 from hyena_ds.downstream.model import TaskModel
 from hyena_ds.downstream.parts import TaskParts
 from hyena_ds.downstream.plan import PlannedFineTuning
@@ -120,7 +120,7 @@ def _check_unchanged(checkpoint: Checkpoint, planned: PlannedFineTuning, place: 
 
 
 def _check_kind(checkpoint: Checkpoint, planned: PlannedFineTuning, place: Path) -> None:
-    """Raises InputError where the checkpoint is of other classes or another method, or other weights are scored."""
+    """Raises InputError where the checkpoint is of other classes or another method, or others are scored."""
     saved = read_yaml_text(checkpoint.config, str(place))
     before = tuple(saved.get("task", {}).get("classes") or ())
     if before != planned.classes:
@@ -128,13 +128,11 @@ def _check_kind(checkpoint: Checkpoint, planned: PlannedFineTuning, place: Path)
             f"the checkpoints in {place} are of the classes {', '.join(before)}, the task now has "
             f"{', '.join(planned.classes)}; choose another run_directory"
         )
+    scored, scores = ScoringConfig.model_validate(saved.get("scoring", {})), planned.config.scoring
     for name, was, now in (
         ("method", saved.get("method"), planned.config.method),
-        (
-            "scoring.average_weights",
-            saved.get("scoring", {}).get("average_weights"),
-            planned.config.scoring.average_weights,
-        ),
+        ("scoring.average_weights", scored.average_weights, scores.average_weights),
+        ("scoring.calibrate", scored.calibrate, scores.calibrate),
     ):
         if was != now:
             raise InputError(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from hyena_ds.config.load import dump_config
 from hyena_ds.downstream.best import BestScore, keep_best
+from hyena_ds.downstream.calibration import Calibration
 from hyena_ds.downstream.dataset import ExampleBatch
 from hyena_ds.downstream.loss import count_targets, loss_sum
 from hyena_ds.downstream.metrics import Predictions, score
@@ -149,11 +150,15 @@ class FineTuningRun(Run):
         average = self._average()
         if average is not None:
             self.score_with(average, "the average of the weights")
-        predictions = self.predict("valid")
+        predictions, calibration = self.predict("valid"), None
+        if self.config.scoring.calibrate:
+            calibration = Calibration.fit(predictions.outputs, predictions.targets)
+            predictions = replace(predictions, outputs=calibration.outputs(predictions.outputs))
         scores = score(predictions)
         mean_loss = self._mean_loss(predictions)
         if self.best.offer(scores[self.best.metric], self.step):
-            self._keep_best(gather_parameters(self.engine) | self.fixed if average is None else average)
+            kept = gather_parameters(self.engine) | self.fixed if average is None else average
+            self._keep_best(kept if calibration is None else kept | calibration.folded(kept))
         named = {f"validation_{name}": value for name, value in scores.items() if np.isfinite(value)}
         self.write({"step": self.step, "validation_loss": mean_loss, **named})
         self.progress.say(
