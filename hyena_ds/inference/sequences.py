@@ -146,8 +146,10 @@ def read_sequences(given: Sequences, column: str | None = None) -> NamedSequence
             return _named(given.keys(), given.values())
         case pd.DataFrame():
             return list(_of_frame(given, column, "the table"))
-    texts = list(given)
-    return _named(range(len(texts)), texts)
+        case Iterable():
+            texts = list(given)
+            return _named(range(len(texts)), texts)
+    raise InputError(f"{given!r} is a {type(given).__name__}; give a sequence, a path, or several sequences")
 
 
 @dataclass(frozen=True)

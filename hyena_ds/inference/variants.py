@@ -122,7 +122,8 @@ def read_vcf(path: Path, genome: Genome) -> Iterator[Variant]:
             for number, record in enumerate(file, start=1):
                 yield _variant(number, record, genome, path)
     except (ValueError, OSError) as error:
-        raise InputError(f"{path} is no readable VCF behind record {number:,} ({error})") from None
+        where = f"behind record {number:,}" if number else "from its header on: the first line is ##fileformat=VCFv4.x"
+        raise InputError(f"{path} is no readable VCF {where} ({error})") from None
 
 
 def _variant(number: int, record: Any, genome: Genome, path: Path) -> Variant:

@@ -145,6 +145,7 @@ def test_a_sequence_within_one_window_is_read_whole(model: HyenaDNA, sequences: 
         (["ACGTé"], {}, "'é' at base 5"),
         (["A" * 1027], {}, "has 1,027 bases, the model's l_max leaves room for 1,026"),
         ([7], {}, "is 7, a int"),
+        (None, {}, "None is a NoneType; give a sequence, a path, or several"),
         ("missing.fa", {}, "no file at missing.fa"),
         (["ACGT"], {"window": 2000}, "a window of 2,000 bases"),
         (["ACGT"], {"window": 10, "overlap": 10}, "cannot overlap by 10"),

@@ -100,7 +100,7 @@ def test_effects_are_written_in_parts(model: HyenaDNA, phage: str, tmp_path: Pat
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("no vcf at all\n", "is no readable VCF"),
+        ("no vcf at all\n", "is no readable VCF from its header on: the first line is ##fileformat=VCF"),
         (HEADER, "holds no record with an alternative"),
         (HEADER + "chrX\t5\t.\tA\tC\t.\t.\t.\n", "record 1 .*no sequence 'chrX'"),
         (HEADER + f"{CHROMOSOME}\t48503\t.\tA\tC\t.\t.\t.\n", "record 1 .*ends beyond"),
