@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hyena_ds.hub.target_scale import BIAS, WEIGHT
+from hyena_ds.hub.target_scale import rescaled
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,6 @@ class Calibration:
         return [self.scale * row + self.biases for row in given]
 
     def folded(self, head: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Weight and bias, fp32, of a head that gives calibrated outputs."""
+        """The fp32 tensors of a head as those of one that gives calibrated outputs."""
         biases = torch.from_numpy(self.biases).float()
-        return {WEIGHT: head[WEIGHT] * self.scale, BIAS: head[BIAS] * self.scale + biases}
+        return rescaled(head, torch.full_like(biases, self.scale), biases)

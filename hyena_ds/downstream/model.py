@@ -48,7 +48,9 @@ class TaskModel(nn.Module):
         With `language` also this rank's share of the mean cross-entropy of each sequence's next known bases, nats [B].
         """
         hidden = self._hidden(tokens, dropout_keys)
-        outputs = self._outputs(hidden, tokens, dropout_keys)
+        sequence = self.backbone.execution.sequence
+        start = sequence.rank * (tokens.shape[1] // sequence.size)
+        outputs: Tensor = self.score(self._read(hidden, tokens), dropout_keys, start)
         return (outputs, self._next_bases(hidden, tokens)) if language else outputs
 
     def _next_bases(self, hidden: Tensor, tokens: Tensor) -> Tensor:
@@ -72,12 +74,6 @@ class TaskModel(nn.Module):
         sequence = self.backbone.execution.sequence
         weights = position_weights(counted_positions(tokens, tokens != PAD, self.decoder.special_tokens), self.decoder)
         return sequence.summed(pooled(hidden, own_positions(sequence, weights)))
-
-    def _outputs(self, hidden: Tensor, tokens: Tensor, dropout_keys: Tensor | None) -> Tensor:
-        sequence = self.backbone.execution.sequence
-        start = sequence.rank * (tokens.shape[1] // sequence.size)
-        outputs: Tensor = self.score(self._read(hidden, tokens), dropout_keys, start)
-        return outputs
 
 
 class HeadAlone(nn.Module):

@@ -26,8 +26,16 @@ from hyena_ds.training.resume import CHECKPOINTS_NAME, changed_values, find_chec
 
 # The sections that a complete run's results follow from, beside its examples.
 SETTINGS = (
-    *("seed", "task", "decoder", "start", "batch", "stages", "optimizer"),
-    *("class_weights", "language_loss", "cutout"),
+    "seed",
+    "task",
+    "decoder",
+    "start",
+    "batch",
+    "stages",
+    "optimizer",
+    "class_weights",
+    "language_loss",
+    "cutout",
 )
 
 

@@ -158,7 +158,7 @@ class FineTuningRun(Run):
         mean_loss = self._mean_loss(predictions)
         if self.best.offer(scores[self.best.metric], self.step):
             kept = gather_parameters(self.engine) | self.fixed if average is None else average
-            self._keep_best(kept if calibration is None else kept | calibration.folded(kept))
+            self._keep_best(kept if calibration is None else calibration.folded(kept))
         named = {f"validation_{name}": value for name, value in scores.items() if np.isfinite(value)}
         self.write({"step": self.step, "validation_loss": mean_loss, **named})
         self.progress.say(

@@ -42,10 +42,12 @@ def without_scale(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in tensors.items() if name not in (MEAN, DEVIATION)}
 
 
+def rescaled(head: Mapping[str, Tensor], scale: Tensor, shift: Tensor) -> dict[str, Tensor]:
+    """A head whose outputs are `scale` [C] times its own, and `shift` [C] more."""
+    return {**head, WEIGHT: head[WEIGHT] * scale[:, None], BIAS: head[BIAS] * scale + shift}
+
+
 def folded(head: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A head as a checkpoint keeps it, giving the targets' own units; without a scale it stays as it is."""
     tensors = without_scale(head)
-    if MEAN in head:
-        mean, deviation = head[MEAN], head[DEVIATION]
-        tensors |= {WEIGHT: tensors[WEIGHT] * deviation[:, None], BIAS: tensors[BIAS] * deviation + mean}
-    return tensors
+    return rescaled(tensors, head[DEVIATION], head[MEAN]) if MEAN in head else tensors
