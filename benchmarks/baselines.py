@@ -131,6 +131,7 @@ class CnnTraining:
     """As fine-tuning: so many steps of `batch` examples, a score every `score_every`, an end after `patience` worse.
 
     `average_weights` is the decay of the average that is scored and kept, None where the weights themselves are.
+    `cutout` is the largest share of a sequence that is hidden.
     """
 
     steps: int
@@ -143,6 +144,7 @@ class CnnTraining:
     dropout: float
     seed: int
     average_weights: float | None = None
+    cutout: float = 0.0
 
 
 def _padded(sequences: list[np.ndarray], width: int, device: torch.device) -> Tensor:
@@ -203,6 +205,8 @@ class CnnRun:
         if self.training.either_strand:
             turned = torch.rand(len(numbers), 1, device=bases.device) < 0.5
             bases = torch.where(turned, self.reverse["train"][numbers], bases)
+        if self.training.cutout:
+            bases = hide_stretches(bases, self.training.cutout)
         for group in self.optimizer.param_groups:
             group["lr"] = self.training.learning_rate * rate_factor(step, self.training.steps)
         self.optimizer.zero_grad()
@@ -218,6 +222,15 @@ class CnnRun:
         strands = [self.bases[split], self.reverse[split]][: 2 if self.training.either_strand else 1]
         outputs = [torch.cat([self.scored(part) for part in strand.split(256)]) for strand in strands]
         return self.table.scores(split, torch.stack(outputs).mean(dim=0).cpu().double().numpy())
+
+
+def hide_stretches(bases: Tensor, share: float) -> Tensor:
+    """Codes [B, L] with one stretch of each row hidden, of up to this share of it, as fine-tuning's `cutout` does."""
+    length = bases.shape[1]
+    hidden = (torch.rand(len(bases), 1, device=bases.device) * share * length).long()
+    first = (torch.rand(len(bases), 1, device=bases.device) * (length - hidden + 1)).long()
+    places = torch.arange(length, device=bases.device)
+    return bases.masked_fill((places >= first) & (places < first + hidden), 4)
 
 
 def average_function(decay: float) -> Callable[[Tensors, Tensors, Any], None]:

@@ -51,6 +51,7 @@ from hyena_ds.errors import EXIT_DONE, EXIT_RESTART, InputError, run_command
 from hyena_ds.hub.pretrained import read_pretrained
 
 SEEDS = (1, 2, 3)
+FINE_TUNING = ("average_weights", "resid_dropout", "language_loss", "cutout")
 SIZES = (250, 1000)  # of the learning curve, beside the whole training set
 Result = TypeVar("Result")
 
@@ -80,7 +81,7 @@ class Bench:
             "shape": self.shape,
         }
         # Named where a task has them: results from before these settings stay good.
-        extra = {name: getattr(self.task, name) for name in ("average_weights", "resid_dropout", "language_loss")}
+        extra = {name: getattr(self.task, name) for name in FINE_TUNING}
         self.common |= {name: value for name, value in extra.items() if value}
         self._read_rows()
         if task in WITHOUT_PLACES and PRETRAINED in arguments.models.split(","):

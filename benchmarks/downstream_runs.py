@@ -79,6 +79,7 @@ class Run:
                 either_strand=task.either_strand,
                 dropout=self.case.setting["dropout"],
                 average_weights=task.average_weights,
+                cutout=task.cutout,
                 seed=self.case.seed,
             )
             found = CnnRun(table, training, torch.device("cuda" if torch.cuda.is_available() else "cpu")).run()
@@ -99,6 +100,7 @@ class Run:
             "start": start,
             **shape,
             "language_loss": task.language_loss,
+            "cutout": task.cutout,
             "batch": {"examples_per_step": BATCH},
             "stages": [{"steps": self.steps, "micro_batch": BATCH}],
             "optimizer": {"learning_rate": case.setting["learning_rate"], "warmup_fraction": 0.05},

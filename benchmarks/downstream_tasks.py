@@ -48,8 +48,9 @@ class BenchmarkTask:
     `either_strand` says that both strands of a sequence have one label. A fine-tuned head reads the means of so many
     `parts` of a sequence, since the CNN sees places, too. Both networks choose of `rates` of learning and of `dropouts`
     before their heads; both are scored by the average of their weights with the decay `average_weights`, or by the
-    weights themselves. `resid_dropout` is that of fine-tuned models, where it is another than their shape's; they learn
-    so many times the `language_loss` beside the labels'.
+    weights themselves, and both train on sequences of which a stretch of up to `cutout` of their bases is hidden.
+    `resid_dropout` is that of fine-tuned models, where it is another than their shape's; they learn so many times the
+    `language_loss` beside the labels'.
     """
 
     name: str
@@ -63,6 +64,7 @@ class BenchmarkTask:
     average_weights: float | None = None
     resid_dropout: float | None = None
     language_loss: float = 0.0
+    cutout: float = 0.0
 
 
 TASKS = {
@@ -81,7 +83,8 @@ TASKS = {
             rates=(3e-4, 1e-3, 2e-3),
             average_weights=0.995,
             resid_dropout=0.2,
-            language_loss=4.0,
+            language_loss=8.0,
+            cutout=0.9,
         ),
         *(
             BenchmarkTask(

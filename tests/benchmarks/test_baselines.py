@@ -11,7 +11,9 @@ import torch
 from benchmarks.baselines import (
     CnnRun,
     CnnTraining,
+    ConvolutionalNetwork,
     Table,
+    hide_stretches,
     kmer_features,
     kmer_regression,
     kmer_shares,
@@ -151,3 +153,26 @@ def test_regression_sees_lengths_and_the_cnn_places(tmp_path: Path) -> None:
     pd.DataFrame(placed, columns=["sequence", "label", "split"]).to_parquet(tmp_path / "places.parquet")
     found = CnnRun(Table.read(tmp_path / "places.parquet", "binary"), training(), torch.device("cpu")).run()
     assert found["test"]["accuracy"] > 0.95
+
+
+def test_the_cnn_trains_on_sequences_with_a_stretch_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    hidden = hide_stretches(torch.zeros(2000, 100, dtype=torch.uint8), 0.5) == 4
+    assert hidden.sum(dim=1).max() < 50
+    assert hidden.double().mean() == pytest.approx(0.25, abs=0.01)
+    assert hidden.any(dim=0).all()
+    assert torch.diff(hidden.int(), dim=1).abs().sum(dim=1).max() == 2
+    run, seen, forward = CnnRun(toy(tmp_path), training(steps=9), torch.device("cpu")), [], ConvolutionalNetwork.forward
+
+    def noted(self: ConvolutionalNetwork, bases: torch.Tensor) -> torch.Tensor:
+        seen.append((bases == 4).double().mean().item() if self.training else None)
+        return forward(self, bases)
+
+    monkeypatch.setattr(ConvolutionalNetwork, "forward", noted)
+    shares = []
+    for cutout in (0.0, 0.5):
+        seen.clear()
+        run.training = training(steps=9, cutout=cutout)
+        run.run()
+        shares.append(np.mean([share for share in seen if share is not None]))
+    assert shares[1] - shares[0] == pytest.approx(0.25 * (1 - shares[0]), abs=0.04)

@@ -20,11 +20,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
 from benchmarks import downstream
-from benchmarks.baselines import other_strand
+from benchmarks.baselines import CnnRun, CnnTraining, Table, other_strand
 from benchmarks.downstream import Bench, OutOfTime, all_of, begin_pool
 from benchmarks.downstream_plots import chosen, plot_bars, plot_curves, summarise
 from benchmarks.downstream_runs import CNN, KMERS, MODELS, PRETRAINED, SCRATCH, Case, Run
@@ -229,7 +230,7 @@ def test_a_run_is_kept_and_never_done_twice(data: Path, tmp_path: Path, pool: Pr
 def test_what_a_task_sets_of_fine_tuning_reaches_its_runs(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
 ) -> None:
-    task = replace(TASKS["nontata"], average_weights=0.9, resid_dropout=0.3, language_loss=0.5)
+    task = replace(TASKS["nontata"], average_weights=0.9, resid_dropout=0.3, language_loss=0.5, cutout=0.4)
     monkeypatch.setitem(TASKS, "nontata", task)
     table = write_table(task, data, tmp_path, 1, limit=10)
     shape = dataclasses.asdict(read_pretrained(GOLDEN).config)
@@ -238,6 +239,22 @@ def test_what_a_task_sets_of_fine_tuning_reaches_its_runs(
     assert config["scoring"]["average_weights"] == 0.9
     assert config["model"]["resid_dropout"] == 0.3
     assert config["language_loss"] == 0.5
+    assert config["cutout"] == 0.4
+
+
+def test_what_a_task_sets_reaches_the_cnn(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = replace(TASKS["nontata"], average_weights=0.9, cutout=0.4)
+    monkeypatch.setitem(TASKS, "nontata", task)
+    seen, begin = list[CnnTraining](), CnnRun.__init__
+
+    def noted(run: CnnRun, table: Table, training: CnnTraining, device: torch.device) -> None:
+        seen.append(training)
+        begin(run, table, training, device)
+
+    monkeypatch.setattr(CnnRun, "__init__", noted)
+    table = write_table(task, data, tmp_path, 1, limit=10)
+    Run(Case("nontata", CNN, 1, None, SETTING), table, 1, tmp_path / "run", GOLDEN, {}).scores()
+    assert [(one.average_weights, one.cutout) for one in seen] == [(0.9, 0.4)]
 
 
 def test_a_run_of_other_settings_or_examples_is_never_taken_for_this_one(
