@@ -273,6 +273,17 @@ def test_a_run_of_other_settings_or_examples_is_never_taken_for_this_one(
     assert len(list((tmp_path / "runs").iterdir())) == 3
 
 
+def test_results_of_another_fine_tuning_are_never_added_to(
+    data: Path, tmp_path: Path, pool: ProcessPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(bench(data, tmp_path, pool), [Case("nontata", KMERS, 1, None, {"k": 2, "inverse_penalty": 0.1})])
+    task = TASKS["nontata"]
+    for name in ("average_weights", "resid_dropout", "language_loss", "cutout"):
+        monkeypatch.setitem(TASKS, "nontata", replace(task, **{name: 0.5}))
+        with pytest.raises(InputError, match=f"these are .*'{name}': 0.5.*; give another --output"):
+            bench(data, tmp_path, pool)
+
+
 def test_commands_side_by_side_keep_each_others_runs(data: Path, tmp_path: Path, pool: ProcessPoolExecutor) -> None:
     benches = [bench(data, tmp_path, pool) for _ in range(2)]
     cases = [Case("nontata", KMERS, seed, None, {"k": 2, "inverse_penalty": 0.1}) for seed in (1, 2)]
