@@ -27,7 +27,7 @@ from hyena_ds.genome.index import read_index
 
 HUMAN_BASES = 3.1e9
 MIB = 2**20
-# A process counts the memory of the one that started it as its own until it is what it becomes: so a small one starts.
+# A small process starts each command, since the peak of the memory of its parent counts as a new process's own.
 METER = """
 import json, resource, subprocess, sys, time
 started = time.perf_counter()
