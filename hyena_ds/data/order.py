@@ -14,7 +14,7 @@ ROUNDS = 8  # even, so that the two parts end with the widths they began with
 _WORD = 2**64 - 1
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _Network = Callable[[np.ndarray, list[np.ndarray], int], np.ndarray]
-_ORDER, _STRAND = 1, 2  # keep the two uses of one (seed, epoch) independent
+_ORDER, _WINDOW, _EXAMPLE = 1, 2, 3  # keep the uses of one seed independent
 
 
 def _mix(words: np.ndarray) -> np.ndarray:
@@ -46,7 +46,15 @@ def order_key(seed: int, epoch: int | np.ndarray, *stream: int) -> np.ndarray:
 
 def random_bits(seed: int, epoch: int | np.ndarray, window: int | np.ndarray, *stream: int) -> np.ndarray:
     """64 random bits for each window of an epoch, uint64, the same however and wherever it is read."""
-    return hash_words(_STRAND, seed, *stream, epoch, window)
+    return hash_words(_WINDOW, seed, *stream, epoch, window)
+
+
+def example_bits(seed: int, epoch: np.ndarray, example: np.ndarray, stage: int) -> np.ndarray:
+    """64 random bits for each labelled example of an epoch, uint64.
+
+    They tell nothing of `random_bits`, which may have drawn the example, and with it its label, by the same seed.
+    """
+    return hash_words(_EXAMPLE, seed, stage, epoch, example)
 
 
 def _widths(size: int) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """The config of a whole fine-tuning run, made of its components' sections."""
 
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -114,10 +115,19 @@ class FineTuneConfig(TrainingConfig):
             raise ValueError("start.checkpoint names no weights and there is no model section to start from scratch")
         if self.start.checkpoint is None and self.method != "full":
             raise ValueError(f"method={self.method} keeps the backbone, which is random without start.checkpoint")
-        if self.language_loss > 0 and (self.method != "full" or self.task.kind == "position"):
+        if self.start.checkpoint and Path(self.start.checkpoint).resolve() == Path(self.run_directory).resolve():
             raise ValueError(
-                f"language_loss={self.language_loss} trains the backbone on whole sequences of one label each, which "
-                f"method={self.method} or task.kind={self.task.kind} does not; set it to 0"
+                f"run_directory={self.run_directory} is start.checkpoint, and the run would be written among the "
+                "weights that it starts from; choose another"
+            )
+        if self.language_loss > 0 and self.method != "full":
+            raise ValueError(
+                f"language_loss={self.language_loss} trains the backbone, which method={self.method} keeps; set it to 0"
+            )
+        if self.language_loss > 0 and self.task.kind == "position":
+            raise ValueError(
+                f"language_loss={self.language_loss} needs labels of whole sequences, not task.kind=position; set "
+                "it to 0"
             )
         if self.cutout > 0 and self.method == "probe":
             raise ValueError(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hyena_ds.data.order import order_key, permute, random_bits
+from hyena_ds.data.order import example_bits, order_key, permute
 from hyena_ds.downstream.example import Bases
 from hyena_ds.downstream.labels import IGNORED
 from hyena_ds.genome.alphabet import PAD, SEP, A, N, reverse_complement
@@ -115,4 +115,4 @@ class ExampleStream:
         """The example of each sample, and 64 random bits for it."""
         epoch, place = np.divmod(samples, self.count)
         numbers = permute(place, self.count, order_key(self.seed, epoch, self.stage))
-        return numbers, random_bits(self.seed, epoch, numbers, self.stage)
+        return numbers, example_bits(self.seed, epoch, numbers, self.stage)

@@ -9,7 +9,7 @@ from hyena_ds.config.load import dump_config
 from hyena_ds.downstream.best import best_path
 from hyena_ds.downstream.config import FineTuneConfig
 from hyena_ds.downstream.members import members_of, summarise
-from hyena_ds.downstream.open import check_head, open_fine_tuning, read_start
+from hyena_ds.downstream.open import check_head, find_own_checkpoint, open_fine_tuning, read_start
 from hyena_ds.downstream.plan import PlannedFineTuning, plan_fine_tuning, read_cache
 from hyena_ds.downstream.read import read_examples
 from hyena_ds.downstream.results import RESULTS_NAME, leave_results
@@ -44,9 +44,12 @@ def fine_tune(
         print(planned[0].summary(), flush=True)
         if len(planned) > 1:
             print(f"runs: {len(planned)}, one for each seed and fold, below {config.run_directory}", flush=True)
-        if dry_run:
-            print("every check passed; without --dry-run the run starts")
     if dry_run:
+        for one in planned:
+            if not _is_finished(one):
+                find_own_checkpoint(one)
+        if environment.is_main:
+            print("every check passed; without --dry-run the run starts")
         return EXIT_DONE
     stop = StopRequest()
     seconds = config.parallel.heartbeat_seconds

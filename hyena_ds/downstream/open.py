@@ -66,17 +66,25 @@ def check_head(config: FineTuneConfig, start: PretrainedModel | None, classes: S
         raise InputError(f"{place} reads {head.decoder}, the config says {config.decoder}; take its decoder section")
 
 
+def find_own_checkpoint(planned: PlannedFineTuning) -> Checkpoint | None:
+    """What the run goes on from; raises InputError where its directory holds a run of something else."""
+    place = planned.directory / CHECKPOINTS_NAME
+
+    def check(checkpoint: Checkpoint) -> None:
+        _check_kind(checkpoint, planned, place)
+        _check_examples(checkpoint, planned, place)
+        if _is_complete(checkpoint, planned):
+            _check_unchanged(checkpoint, planned, place)
+
+    return find_checkpoint(planned, planned.shape.model, check)
+
+
 def open_fine_tuning(
     planned: PlannedFineTuning, start: PretrainedModel | None, device: torch.device, heartbeat: Heartbeat
 ) -> FineTuningRun:
     """Build the model and, where the run directory holds a checkpoint, go on from it with the head it has."""
     config, directory = planned.config, planned.directory / CHECKPOINTS_NAME
-    resumed = find_checkpoint(planned, planned.shape.model)
-    if resumed is not None:
-        _check_kind(resumed, planned, directory)
-        _check_examples(resumed, planned, directory)
-        if _is_complete(resumed, planned):
-            _check_unchanged(resumed, planned, directory)
+    resumed = find_own_checkpoint(planned)
     sequence = sequence_part(planned.dimensions, planned.environment.rank)
     given = without_scale(resumed.parameters) if resumed is not None else _starting_tensors(planned, start)
     torch.manual_seed(config.seed)
@@ -128,9 +136,11 @@ def _check_unchanged(checkpoint: Checkpoint, planned: PlannedFineTuning, place: 
 
 
 def _check_kind(checkpoint: Checkpoint, planned: PlannedFineTuning, place: Path) -> None:
-    """Raises InputError where the checkpoint is of other classes or another method, or others are scored."""
+    """Raises InputError where the checkpoint is of another kind of run, or another thing is scored."""
     saved = read_yaml_text(checkpoint.config, str(place))
-    before = tuple(saved.get("task", {}).get("classes") or ())
+    if "task" not in saved:
+        raise InputError(f"the checkpoints in {place} are of pretraining; choose another run_directory")
+    before = tuple(saved["task"]["classes"])
     if before != planned.classes:
         raise InputError(
             f"the checkpoints in {place} are of the classes {', '.join(before)}, the task now has "
@@ -138,6 +148,7 @@ def _check_kind(checkpoint: Checkpoint, planned: PlannedFineTuning, place: Path)
         )
     scored, scores = ScoringConfig.model_validate(saved.get("scoring", {})), planned.config.scoring
     for name, was, now in (
+        ("task.kind", saved["task"]["kind"], planned.config.task.kind),
         ("method", saved.get("method"), planned.config.method),
         ("scoring.average_weights", scored.average_weights, scores.average_weights),
         ("scoring.calibrate", scored.calibrate, scores.calibrate),

@@ -40,6 +40,8 @@ def split_examples(
 
     Raises InputError where a split that is needed would be empty.
     """
+    for key, regions in (("test_regions", config.test_regions), ("valid_regions", config.valid_regions)):
+        _check_held(examples, key, regions)
     names = np.array([_named(example, config) for example in examples], dtype="<U8")
     strata = [example.label if stratify else () for example in examples]
     if config.folds is None:
@@ -54,6 +56,18 @@ def split_examples(
         if not chosen.size:
             raise InputError(f"the {name} split of {len(examples):,} examples is empty; change the split section")
     return Split(train, valid, test, tuple(notes))
+
+
+def _check_held(examples: Sequence[Example], key: str, regions: Sequence[str]) -> None:
+    """Raises InputError where no example lies in these regions: those that were to test would train."""
+    if not regions or any(_overlaps(example, region) for example in examples for region in regions):
+        return
+    found = sorted({example.interval.sequence for example in examples if example.interval is not None})
+    more = ", ..." if len(found) > 8 else ""
+    raise InputError(
+        f"split.{key}={', '.join(regions)} holds none of the {len(examples):,} examples, which lie on "
+        f"{', '.join(found[:8])}{more}; mend it"
+    )
 
 
 def _named(example: Example, config: SplitConfig) -> str:

@@ -169,7 +169,7 @@ def open_fasta(path: Path, cache: Path, say: Say, advance: Advance = lambda amou
         _write_whole(index_text(scan), index)
     else:
         scan = _scan_and_copy(path, plain, index, advance)
-        say(f"{path.name} is compressed: a plain copy is kept at {plain}; delete it when no more shards are made of it")
+        say(f"{path.name} is compressed: a plain copy is kept at {plain}; delete it when it is read no more")
     _check_given_index(path, index, say)
     return Fasta(path, plain, index, scan)
 

@@ -66,7 +66,7 @@ def import_weights(source: Path, *, filter_shift: float | None = None) -> Import
     if named.passed_over:
         notes = [*notes, f"passed over, as no part of the model: {', '.join(named.passed_over)}"]
     if named.decoder:
-        notes = [*notes, f"kept aside, as heads of a fine-tuned model: {', '.join(named.decoder)}"]
+        notes = [*notes, f"beside the language model, the head of a fine-tuned one: {', '.join(named.decoder)}"]
     tensors = _checked(named.model, config, str(weights))
     return ImportedModel(
         config=config,

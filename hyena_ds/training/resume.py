@@ -1,6 +1,6 @@
 """The checkpoint that a run goes on from, and what its config changes about it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,28 +19,30 @@ TRAINING_ONLY = ("embed_dropout", "resid_dropout", "hyena_dropout", "initializer
 LEARNED = ("seed", "data", "split", "task", "decoder", "start", "batch", "stages", "optimizer")
 
 
-def find_checkpoint(planned: PlannedRun, model: ModelConfig) -> Checkpoint | None:
+def find_checkpoint(
+    planned: PlannedRun, model: ModelConfig, check: Callable[[Checkpoint], None] = lambda checkpoint: None
+) -> Checkpoint | None:
     """The newest good checkpoint of the run directory; says which it is and why others were passed over.
 
-    Raises InputError where it is another model's than `model`, or beyond the run's stages.
+    Raises InputError where `check` does, or where it is another model's than `model`, or beyond the run's stages.
     """
     directory = planned.directory / CHECKPOINTS_NAME
     path, passed_over = newest_checkpoint(directory)
     if planned.environment.is_main:
         for line in passed_over:
             print(line, flush=True)
-        if path is not None:
-            print(f"resuming from {path}", flush=True)
     if path is None:
         return None
     checkpoint = read_checkpoint(path)
+    check(checkpoint)
+    _check_model(checkpoint, model, path)
     if checkpoint.step > planned.schedule.total_steps:
         raise InputError(
             f"{path} is after step {checkpoint.step:,}, the config's stages end at {planned.schedule.total_steps:,}; "
             "add steps, or choose another run_directory"
         )
-    _check_model(checkpoint, model, path)
     if planned.environment.is_main:
+        print(f"resuming from {path}", flush=True)
         for name, before, after in changed_values(checkpoint, planned.config, LEARNED):
             print(f"{name} was {before} before the checkpoint and is {after} from here on", flush=True)
     return checkpoint

@@ -3,10 +3,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyena_ds.data.order import invert, order_key, permute, random_bits
+from hyena_ds.data.order import example_bits, invert, order_key, permute, random_bits
 
 FROZEN_ORDER = [11, 8, 7, 4, 0, 1, 2, 6, 9, 5, 10, 3]
 FROZEN_BITS = [15572761136499250746, 12640091574593239872, 16274050542436521826]
+FROZEN_EXAMPLE_BITS = [2222408721390143113, 10582987215613530743, 16158978300829335531]
 SIZES = [1, 2, 3, 4, 5, 7, 8, 9, 255, 256, 257, 4095, 4096, 4097, 61_024]
 
 
@@ -62,6 +63,7 @@ def test_order_is_frozen():
     """A checkpoint's cursor means the same windows in every version of this code and of NumPy."""
     assert permute(np.arange(12), 12, order_key(2222, 0, 0, 0)).tolist() == FROZEN_ORDER
     assert random_bits(2222, 0, np.arange(3), 0, 0).tolist() == FROZEN_BITS
+    assert example_bits(2222, np.zeros(3, int), np.arange(3), 0).tolist() == FROZEN_EXAMPLE_BITS
 
 
 def test_position_outside_is_refused():

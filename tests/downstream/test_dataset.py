@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from hyena_ds.data.order import random_bits
 from hyena_ds.downstream.dataset import ExampleBatch, ExampleSet, ExampleStream
 from hyena_ds.downstream.labels import IGNORED
 from hyena_ds.genome.alphabet import PAD, SEP, A, N, encode
@@ -73,6 +74,22 @@ def test_cutout_hides_one_stretch_of_bases_and_its_labels() -> None:
     of_sequences = cut(0.6, samples, by_position=False)
     assert np.array_equal(of_sequences.tokens, batch.tokens)
     assert (of_sequences.targets == 3).all()
+
+
+@pytest.mark.parametrize("stage", [0, 1])
+def test_what_is_hidden_or_turned_tells_nothing_of_how_windows_were_drawn_by_the_same_seed(stage: int) -> None:
+    count, seed = 2000, 2222
+    stream = ExampleStream(count, seed, stage, reverse_complement=True, cutout=0.9)
+    found = ExampleSet([np.full(100, A, np.uint8)] * count, [np.array(0)] * count, False)
+    drawn = [random_bits(seed, draw, np.arange(count), split) / 2.0**64 for draw in range(3) for split in range(3)]
+    for epoch in range(3):
+        samples = np.arange(epoch * count, (epoch + 1) * count)
+        numbers, reverse = stream.locate(samples)
+        hidden = stream.hide(found.batch(numbers, 112, 100, reverse, samples), by_position=False).tokens == N
+        starts = np.argmax(hidden, axis=1)
+        for seen in (hidden.sum(axis=1), starts, reverse, numbers):
+            for one in drawn:
+                assert abs(np.corrcoef(seen, one[numbers])[0, 1]) < 0.1
 
 
 def test_cutout_is_anew_every_epoch_and_the_same_in_any_batch() -> None:

@@ -48,6 +48,12 @@ class SpeciesConfig(Section):
 
     @model_validator(mode="after")
     def _numbers_fit(self) -> "SpeciesConfig":
+        twice = {name for name in self.names if self.names.count(name) > 1}
+        if twice:
+            raise ValueError(f"names={list(self.names)} has {', '.join(sorted(twice))} twice")
+        unknown = sorted(set(self.by_position) - set(self.names))
+        if unknown:
+            raise ValueError(f"by_position has {', '.join(unknown)}, which names={list(self.names)} does not")
         weights = self.species_weights
         if weights is not None and (len(weights) != len(self.names) or min(weights) <= 0):
             raise ValueError(f"species_weights={list(weights)} must hold a number above 0 for each of {self.names}")
@@ -121,7 +127,7 @@ def _stretches(species: str, chromosomes: Sequence[Chromosome], split: str, conf
             Stretch(chromosome.reader, interval, interval.length if config.chromosome_weights == "bases" else 1.0)
         )
     if not kept:
-        names = ", ".join(chromosome.name for chromosome in chromosomes[:8])
+        names = ", ".join([*(one.name for one in chromosomes[:8]), *["..."][: len(chromosomes) > 8]])
         raise InputError(
             f"{species} has no {split} chromosome among {names}; change data.species.{split}_chromosomes, or add it to "
             "data.species.by_position"

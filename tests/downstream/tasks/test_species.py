@@ -150,7 +150,11 @@ def test_batches_read_no_more_than_they_hold(genomes: Path) -> None:
 
 def test_what_cannot_be_drawn_is_named(genomes: Path) -> None:
     with pytest.raises(InputError, match=r"no FASTA files in .*/dog"):
-        read(genomes, names=("dog", "mouse"))
+        read(genomes, names=("dog", "mouse"), by_position=())
+    with pytest.raises(ValueError, match=r"names=\['mouse', 'mouse'\] has mouse twice"):
+        data(genomes, names=("mouse", "mouse"), by_position=())
+    with pytest.raises(ValueError, match=r"by_position has yeats, which names=\['yeast', 'lambda', 'mouse'\] does not"):
+        data(genomes, by_position=("yeast", "yeats"))
     with pytest.raises(ValueError, match=r"species_weights=.* must hold a number above 0 for each"):
         data(genomes, species_weights=(1.0,))
     with pytest.raises(ValueError, match="each needs the other"):
