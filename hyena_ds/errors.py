@@ -3,7 +3,7 @@
 import errno
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NoReturn
 
 EXIT_DONE = 0
@@ -45,6 +45,12 @@ class StorageError(HyenaError):
 
 
 FULL_STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+
+
+def listed(names: Iterable[str], most: int = 8) -> str:
+    """The names for a message, with "..." for those beyond the first `most`."""
+    shown = list(names)
+    return ", ".join([*shown[:most], "..."] if len(shown) > most else shown)
 
 
 def report(error: HyenaError, *, speaks: bool = True) -> int:

@@ -7,7 +7,7 @@ import numpy as np
 
 from hyena_ds.downstream.example import Example
 from hyena_ds.downstream.task import TaskConfig
-from hyena_ds.errors import InputError
+from hyena_ds.errors import InputError, listed
 from hyena_ds.hub.task_head import TaskKind
 
 # The target of a position that is not scored, written "." in a label of one class a position.
@@ -23,7 +23,7 @@ def find_classes(task: TaskConfig, training: Sequence[Example]) -> tuple[str, ..
     columns = training[0].columns
     if columns and task.kind not in ("regression", "multilabel"):
         raise InputError(
-            f"data.label names {len(columns)} columns ({', '.join(columns[:5])}), of which task.kind={task.kind} takes "
+            f"data.label names {len(columns)} columns ({listed(columns)}), of which task.kind={task.kind} takes "
             "one; name it, or set task.kind to multilabel or regression"
         )
     if task.classes is not None:
@@ -38,7 +38,7 @@ def find_classes(task: TaskConfig, training: Sequence[Example]) -> tuple[str, ..
         )
     if task.kind == "binary" and len(classes) > 2:
         raise InputError(
-            f"task.kind=binary and the training labels hold {len(classes)} classes, {', '.join(classes[:5])}; "
+            f"task.kind=binary and the training labels hold {len(classes)} classes, {listed(classes)}; "
             f"set task.kind to {'multiclass' if all(map(_is_name, classes)) else 'regression'}"
         )
     return classes
@@ -94,7 +94,7 @@ class LabelEncoder:
     def _number(self, name: str, example: Example) -> int:
         if name not in self._numbers or (name == "." and self._kind != "position"):
             raise InputError(
-                f"{example.place}: class {name!r} is none of those of the training set ({self._shown()}); "
+                f"{example.place}: class {name!r} is none of those of the training set ({listed(self._classes)}); "
                 "remove the example, or name all classes in task.classes"
             )
         return self._numbers[name]
@@ -129,6 +129,3 @@ class LabelEncoder:
                 "give one a base, '.' where none is scored"
             )
         return np.array([self._number(name, example) for name in names])
-
-    def _shown(self) -> str:
-        return ", ".join(self._classes[:8]) + (", ..." if len(self._classes) > 8 else "")

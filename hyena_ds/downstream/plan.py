@@ -20,7 +20,7 @@ from hyena_ds.downstream.loss import class_weights
 from hyena_ds.downstream.model import TaskShape
 from hyena_ds.downstream.read import named_classes
 from hyena_ds.downstream.split import SPLITS, Split, split_examples
-from hyena_ds.errors import InputError
+from hyena_ds.errors import InputError, listed
 from hyena_ds.hub.pretrained import PretrainedModel
 from hyena_ds.hub.target_scale import TargetScale
 from hyena_ds.model.config import ModelConfig
@@ -75,7 +75,7 @@ class PlannedFineTuning(PlannedRun):
         """What will happen, one line a fact."""
         task, counts = self.config.task, {name: len(found) for name, found in self.sets.items()}
         lines = [
-            f"task: {task.name}, {task.kind}, {len(self.classes)} outputs: {', '.join(self.classes[:8])}",
+            f"task: {task.name}, {task.kind}, {len(self.classes)} outputs: {listed(self.classes)}",
             f"examples: {counts['train']:,} train, {counts['valid']:,} validate, {counts['test']:,} test; "
             f"the longest has {max(found.longest for found in self.sets.values()):,} bases",
             f"model: from {self.config.start.checkpoint or 'scratch'}, method {self.config.method}, "

@@ -15,7 +15,7 @@ from hyena_ds.downstream.tasks.entry import count_examples
 from hyena_ds.downstream.tasks.genomic_benchmarks import interval_tables, read_interval_tables
 from hyena_ds.downstream.tasks.species import read_species
 from hyena_ds.downstream.tasks.splice_sites import read_splice_sites
-from hyena_ds.errors import InputError
+from hyena_ds.errors import InputError, listed
 from hyena_ds.genome.bed import SPLIT_NAMES
 from hyena_ds.genome.fasta import FASTA_SUFFIXES, Say
 from hyena_ds.genome.interval import Interval
@@ -134,8 +134,7 @@ def _label_columns(row: Mapping[str, str], config: TaskDataConfig, place: str) -
 
 
 def _missing(what: str, name: str, row: Mapping[str, str], place: str) -> str:
-    columns = ", ".join(list(row)[:8])
-    return f"{place}: there is no {what} column {name!r}; the columns are {columns}: name one in data.{what}"
+    return f"{place}: there is no {what} column {name!r}; the columns are {listed(row)}: name one in data.{what}"
 
 
 def _split(text: str | None, place: str) -> str | None:

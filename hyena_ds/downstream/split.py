@@ -9,7 +9,7 @@ import numpy as np
 
 from hyena_ds.downstream.example import Example
 from hyena_ds.downstream.task import SplitConfig
-from hyena_ds.errors import InputError
+from hyena_ds.errors import InputError, listed
 from hyena_ds.genome.names import canonical
 
 UNDRAWN = ""
@@ -63,10 +63,9 @@ def _check_held(examples: Sequence[Example], key: str, regions: Sequence[str]) -
     if not regions or any(_overlaps(example, region) for example in examples for region in regions):
         return
     found = sorted({example.interval.sequence for example in examples if example.interval is not None})
-    more = ", ..." if len(found) > 8 else ""
     raise InputError(
-        f"split.{key}={', '.join(regions)} holds none of the {len(examples):,} examples, which lie on "
-        f"{', '.join(found[:8])}{more}; mend it"
+        f"split.{key}={', '.join(regions)} holds none of the {len(examples):,} examples, which lie on {listed(found)}; "
+        "mend it"
     )
 
 

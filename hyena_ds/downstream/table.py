@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as arrow
 import pyarrow.parquet as parquet
 
-from hyena_ds.errors import InputError
+from hyena_ds.errors import InputError, listed
 from hyena_ds.genome.bed import SPLIT_NAMES
 from hyena_ds.genome.fasta import is_gzip
 
@@ -100,7 +100,7 @@ def _text_rows(path: Path, columns: Sequence[str] | None) -> Iterator[Row]:
                 place = f"{path} line {rows.line_num:,}"
                 if len(row) != len(names):
                     raise InputError(
-                        f"{place}: {len(row)} fields where {len(names)} are named ({', '.join(names[:8])}); "
+                        f"{place}: {len(row)} fields where {len(names)} are named ({listed(names)}); "
                         "mend the line, or name the columns in data.columns"
                     )
                 yield place, None, dict(zip(names, row, strict=True))

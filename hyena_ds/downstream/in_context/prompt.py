@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hyena_ds.errors import InputError
+from hyena_ds.errors import InputError, listed
 from hyena_ds.genome.alphabet import PAD, SEP, A, G, N
 
 LABEL_TOKENS = {2: (A, N), 3: (A, G, N)}
@@ -19,7 +19,7 @@ Labelled = tuple[np.ndarray, int]
 def label_tokens(classes: Sequence[str]) -> tuple[int, ...]:
     """The token that stands for each class; raises InputError where none was published."""
     if len(classes) not in LABEL_TOKENS:
-        raise InputError(f"{len(classes)} classes ({', '.join(classes[:5])}) have no published tokens; take 2 or 3")
+        raise InputError(f"{len(classes)} classes ({listed(classes)}) have no published tokens; take 2 or 3")
     return LABEL_TOKENS[len(classes)]
 
 

@@ -12,7 +12,7 @@ from hyena_ds.config.section import Section
 from hyena_ds.data.order import random_bits
 from hyena_ds.downstream.example import Example
 from hyena_ds.downstream.genome_bases import GenomeBases
-from hyena_ds.errors import InputError
+from hyena_ds.errors import InputError, listed
 from hyena_ds.genome.fasta import FASTA_SUFFIXES, FastaReader, Say, bare_name, open_fasta
 from hyena_ds.genome.interval import Interval
 from hyena_ds.genome.names import canonical
@@ -127,7 +127,7 @@ def _stretches(species: str, chromosomes: Sequence[Chromosome], split: str, conf
             Stretch(chromosome.reader, interval, interval.length if config.chromosome_weights == "bases" else 1.0)
         )
     if not kept:
-        names = ", ".join([*(one.name for one in chromosomes[:8]), *["..."][: len(chromosomes) > 8]])
+        names = listed(chromosome.name for chromosome in chromosomes)
         raise InputError(
             f"{species} has no {split} chromosome among {names}; change data.species.{split}_chromosomes, or add it to "
             "data.species.by_position"
