@@ -180,7 +180,8 @@ def _check_longest(examples: Sequence[Example], l_max: int, multiple: int) -> No
     if width > l_max:
         raise InputError(
             f"{longest.place}: the sequence has {len(longest.tokens):,} bases and [SEP], the model's l_max is "
-            f"{l_max:,} tokens; take a longer model, or cut with task.length={l_max - multiple} and task.longer=centre"
+            f"{l_max:,} tokens; take a longer model, or cut with task.length={l_max - multiple} and task.longer=centre "
+            "(windows drawn from a genome are shortened by data.window or data.species.length)"
         )
 
 

@@ -49,6 +49,12 @@ def test_more_than_two_labels_tell_the_kind_that_is_meant(labels: list[str], kin
         find_classes(task("binary"), examples(*labels))
 
 
+def test_eight_classes_are_shown_and_more_are_hinted_at() -> None:
+    for count, shown in ((8, r"1, 2, 3, 4, 5, 6, 7, 8;"), (9, r"1, 2, 3, 4, 5, 6, 7, 8, \.\.\.;")):
+        with pytest.raises(InputError, match=f"hold {count} classes, {shown}"):
+            find_classes(task("binary"), examples(*map(str, range(1, count + 1))))
+
+
 def test_targets_of_each_kind() -> None:
     several = LabelEncoder(task("multilabel"), ("TF", "DHS", "HM")).encode(examples("HM;TF", "", "DHS"))
     assert np.array_equal(np.stack(several), [[1, 0, 1], [0, 0, 0], [0, 1, 0]])

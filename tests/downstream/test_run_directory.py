@@ -1,5 +1,6 @@
 """A run directory goes on with its own run alone: whatever else it holds is named and left as it is."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,9 @@ def test_a_directory_of_pretraining_is_refused_whatever_its_steps(config: Path) 
 
 
 def test_the_directory_of_the_weights_to_start_from_is_refused(config: Path, tmp_path: Path) -> None:
-    (tmp_path / "link").symlink_to(GOLDEN / "original")
-    words = ["model=null", f"start.checkpoint={GOLDEN / 'original'}", f"run_directory={tmp_path / 'link'}"]
+    weights, link = tmp_path / "weights", tmp_path / "link"
+    shutil.copytree(GOLDEN / "original", weights)
+    link.symlink_to(weights)
+    words = ["model=null", f"start.checkpoint={weights}", f"run_directory={link}"]
     with pytest.raises(InputError, match=r"run_directory=.*/link is start\.checkpoint"):
         finetune(config, *words)
