@@ -5,9 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from hyena_ds.config.load import load_config
+from hyena_ds.downstream.config import FineTuneConfig
+from hyena_ds.downstream.finetune import fine_tune
 from hyena_ds.errors import InputError
 from hyena_ds.hub.import_weights import import_weights
 from hyena_ds.hub.run_directory import write_imported_run
+from hyena_ds.parallel.environment import ProcessEnvironment
 from launch.finetune import main
 from tests.downstream.conftest import launched
 from tests.engine.ranks import ROOT
@@ -23,6 +27,7 @@ def finetune(config: Path, *words: object) -> str:
 def test_a_run_never_passes_for_one_of_other_examples_or_settings(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    one_rank = ProcessEnvironment(0, 1, 0, 1, "127.0.0.1", 29500, "test")
     finetune(config)
     kept = (config.parent / "run" / "results.json").read_bytes()
     for word, message in (
@@ -34,11 +39,14 @@ def test_a_run_never_passes_for_one_of_other_examples_or_settings(
         ("language_loss=0.5", r"is complete, with language_loss=0\.0; the config says 0\.5"),
         ("cutout=0.5", r"is complete, with cutout=0\.0; the config says 0\.5"),
     ):
-        for words in ([word], [word, "--dry-run"]):
-            capsys.readouterr()
-            with pytest.raises(InputError, match=message):
-                finetune(config, *words)
-            assert "resuming" not in capsys.readouterr().out
+        with pytest.raises(InputError, match=message):
+            finetune(config, word)
+        with pytest.raises(InputError, match=message):
+            fine_tune(load_config(config, FineTuneConfig, [*STEPS, word]), one_rank, dry_run=True)
+        printed = capsys.readouterr().out
+        assert "examples: " in printed
+        assert "resuming" not in printed
+        assert "every check passed" not in printed
     assert (config.parent / "run" / "results.json").read_bytes() == kept
 
 
