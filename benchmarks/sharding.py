@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.machine import describe_machine
 from hyena_ds.downstream.results import write_json
 from hyena_ds.errors import InputError, run_command
+from hyena_ds.genome.fasta import is_gzip
 from hyena_ds.genome.index import read_index
 
 HUMAN_BASES = 3.1e9
@@ -60,7 +61,7 @@ def verify(place: Path) -> tuple[float, float]:
 
 def write_masked(fasta: Path, path: Path) -> None:
     """The sequences with four lines in eight in lower case."""
-    with (gzip.open if fasta.suffix == ".gz" else open)(fasta, "rt") as lines, path.open("w") as masked:
+    with (gzip.open if is_gzip(fasta) else open)(fasta, "rt") as lines, path.open("w") as masked:
         for number, line in enumerate(lines):
             masked.write(line.lower() if not line.startswith(">") and number // 4 % 2 else line)
 

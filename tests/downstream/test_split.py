@@ -73,11 +73,10 @@ def test_regions_split_by_chromosome_and_position(examples: list[Example]) -> No
     assert all(examples[number].interval.start < 30_000_000 for number in split.valid)  # type: ignore[union-attr]
     assert all(examples[number].interval.start > 29_990_000 for number in split.train)  # type: ignore[union-attr]
     assert min(map(len, (split.train, split.valid, split.test))) > 0
-    for regions in ({"test_regions": ("chr21",)}, {"valid_regions": ("20:63,000,000-63,000,001", "21")}):
-        (key, named) = next(iter(regions.items()))
-        message = rf"split\.{key}={', '.join(named)} holds none of the .* examples, which lie on chr20, chrX; mend it"
+    for key, regions in (("test_regions", ("chr21",)), ("valid_regions", ("20:63,000,000-63,000,001", "21"))):
+        message = rf"split\.{key}={', '.join(regions)} holds none of the .* examples, which lie on chr20, chrX; mend it"
         with pytest.raises(InputError, match=message):
-            split_examples(without_split(examples), SplitConfig(**regions), stratify=True)
+            split_examples(without_split(examples), SplitConfig(**{key: regions}), stratify=True)
     with pytest.raises(InputError, match="no coordinates"):
         split_examples([replace(example, interval=None) for example in examples], config, stratify=True)
 

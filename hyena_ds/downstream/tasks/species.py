@@ -47,7 +47,7 @@ class SpeciesConfig(Section):
     seed: int = Field(default=2222, ge=0)
 
     @model_validator(mode="after")
-    def _numbers_fit(self) -> "SpeciesConfig":
+    def _names_and_numbers_fit(self) -> "SpeciesConfig":
         twice = {name for name in self.names if self.names.count(name) > 1}
         if twice:
             raise ValueError(f"names={list(self.names)} has {', '.join(sorted(twice))} twice")
